@@ -1,0 +1,14 @@
+export * from "./gen/signalbox/v1/chunk_pb.ts";
+export * from "./gen/signalbox/v1/cursor_pb.ts";
+export * from "./gen/signalbox/v1/job_pb.ts";
+export * from "./gen/signalbox/v1/job_service_pb.ts";
+export * from "./gen/signalbox/v1/live_pb.ts";
+export * from "./gen/signalbox/v1/log_service_pb.ts";
+export * from "./gen/signalbox/v1/worker_pb.ts";
+export { ChunkBuilder, type LineInfo } from "./chunk-builder.ts";
+export { chunkFault, dropLines } from "./chunk-check.ts";
+export { ChunkLines } from "./chunk-lines.ts";
+export * from "./chunk-limits.ts";
+export { detectLevel } from "./detect-level.ts";
+export { addRawMessages } from "./raw-field.ts";
+export { varintSize } from "./byte-column.ts";
