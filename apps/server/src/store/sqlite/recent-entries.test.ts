@@ -1,0 +1,70 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { JournalEntry } from "../store.ts";
+import { RecentEntries } from "./recent-entries.ts";
+
+const topics = fc.constantFrom("a", "b", "c");
+const step = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ add: topics, bytes: fc.nat({ max: 300 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ read: topics, back: fc.nat({ max: 30 }), maxEntries: fc.integer({ min: 1, max: 9 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ trim: topics, back: fc.nat({ max: 30 }) }) },
+);
+
+test("what is kept equals the whole topic from there on, and what is not kept is never guessed", () => {
+  const maxBytes = 5_000;
+  const maxRead = 500;
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+      const recent = new RecentEntries(maxBytes);
+      const all = new Map<string, JournalEntry[]>([..."abc"].map((topic) => [topic, []]));
+      let position = 0;
+      for (const one of steps) {
+        if ("add" in one) {
+          const entries = all.get(one.add)!;
+          const entry = { position: ++position, mark: 0, sealed: false, data: new Uint8Array(one.bytes) };
+          recent.add(one.add, entries.at(-1)?.position ?? 0, entry);
+          entries.push(entry);
+          expect(recent.last(one.add)).toBe(entry);
+        } else if ("trim" in one) {
+          const before = position - one.back;
+          recent.trim(one.trim, before);
+          const entries = all.get(one.trim)!;
+          all.set(one.trim, [
+            ...entries.slice(0, -1).filter((entry) => entry.position >= before),
+            ...entries.slice(-1),
+          ]);
+        } else {
+          const from = Math.max(0, position - one.back);
+          const after = all.get(one.read)!.filter((entry) => entry.position > from);
+          const found = recent.after(one.read, from, one.maxEntries, maxRead);
+          if (!found) continue;
+          let bytes = 0;
+          const expected = after
+            .slice(0, one.maxEntries)
+            .filter((entry, i) => (bytes += entry.data.byteLength) <= maxRead || i === 0);
+          expect(found).toEqual(expected);
+        }
+        expect(recent.bytes).toBeLessThanOrEqual(maxBytes);
+      }
+      // The newest entry of all is always kept: it is smaller than the bound.
+      const newest = [...all].find(([, entries]) => position > 0 && entries.at(-1)?.position === position);
+      if (newest) expect(recent.last(newest[0])).toBeDefined();
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("entries that were dropped are let go of", () => {
+  const recent = new RecentEntries(10_000);
+  for (let i = 1; i <= 100_000; i++) {
+    recent.add("a", i - 1, { position: i, mark: i, sealed: false, data: new Uint8Array(800) });
+  }
+  expect(recent.bytes).toBeLessThanOrEqual(10_000);
+  expect(recent.after("a", 99_990, 1_000, 1e6)?.map(({ position }) => position)).toEqual([
+    99_991, 99_992, 99_993, 99_994, 99_995, 99_996, 99_997, 99_998, 99_999, 100_000,
+  ]);
+  expect(recent.after("a", 99_980, 1_000, 1e6)).toBeUndefined();
+});

@@ -1,0 +1,109 @@
+import type { StoreClosed } from "../store.ts";
+import type { Change } from "./batch.ts";
+import { GroupCommit } from "./group-commit.ts";
+import type { ReaderCalls } from "./reader-thread.ts";
+import { RecentEntries } from "./recent-entries.ts";
+import { Thread } from "./thread.ts";
+import { Wakes } from "./wakes.ts";
+import type { WriterCalls } from "./writer-thread.ts";
+
+/** How a file of the store is opened. */
+export interface StoreFileOptions {
+  readonly path: string;
+  /** Page size of a new database. */
+  readonly pageBytes: number;
+  /** What is kept in memory of the newest entries. */
+  readonly recentBytes: number;
+  /** A thread ended by itself. */
+  readonly died: (error: Error) => void;
+  /** Something for the log. */
+  readonly remark: (text: string) => void;
+}
+
+/** One database with its two threads, as the main thread sees it: commits, reads, news and recent entries. */
+export class StoreFile {
+  readonly path: string;
+  readonly commits: GroupCommit;
+  readonly recent: RecentEntries;
+  /** News of topics. */
+  readonly topics = new Wakes();
+  /** News of tables. */
+  readonly tables = new Wakes();
+  readonly #pageBytes: number;
+  readonly #writer: Thread<WriterCalls>;
+  readonly #reader: Thread<ReaderCalls>;
+  #ended: Error | undefined;
+
+  constructor({ path, pageBytes, recentBytes, died, remark }: StoreFileOptions) {
+    this.path = path;
+    this.#pageBytes = pageBytes;
+    this.recent = new RecentEntries(recentBytes);
+    this.#writer = new Thread(new URL("./writer-thread.ts", import.meta.url), "store-writer", { died, remark });
+    this.#reader = new Thread(new URL("./reader-thread.ts", import.meta.url), "store-reader", { died, remark });
+    this.commits = new GroupCommit(this.#writer, {
+      appended: (topic, previous, entry) => {
+        this.recent.add(topic, previous, entry);
+        this.topics.wake(topic);
+      },
+      changed: (change) => this.#changed(change),
+    });
+  }
+
+  /** Answers reads; see ReaderCalls. */
+  get reader(): Pick<Thread<ReaderCalls>, "call"> {
+    return this.#reader;
+  }
+
+  /** Holds an exclusive lock at `path` as long as the file is open. Rejects with CallFailed (SQLITE_BUSY) if another one has it. */
+  lock(path: string): Promise<void> {
+    return this.#writer.call("lock", [path]);
+  }
+
+  /** Opens or creates the database; resolves with the store id in it, which is `id` in a new one. */
+  async open(id: string): Promise<string> {
+    const stored = await this.#writer.call("open", [this.path, this.#pageBytes, id]);
+    await this.#reader.call("open", [this.path]);
+    return stored;
+  }
+
+  /** Throws the reason if nothing may be asked any more. */
+  assertOpen(): void {
+    if (this.#ended) throw this.#ended;
+  }
+
+  /** Refuses what comes from now on. What was appended goes on to be committed. */
+  refuse(error: StoreClosed): void {
+    this.#ended ??= error;
+    this.topics.end(error);
+    this.tables.end(error);
+  }
+
+  /** Commits what was appended and closes the database: the reader first, so that the writer leaves one clean file. */
+  async close(error: StoreClosed): Promise<void> {
+    this.refuse(error);
+    await this.commits.idle();
+    await this.#reader.call("close", []);
+    await this.#reader.end(error);
+    await this.#writer.call("close", []);
+    await this.#writer.end(error);
+  }
+
+  /** Ends both threads at once; what waits fails. */
+  async abandon(error: StoreClosed): Promise<void> {
+    this.refuse(error);
+    this.commits.end(error);
+    await Promise.all([this.#reader.end(error), this.#writer.end(error)]);
+  }
+
+  #changed(change: Change): void {
+    switch (change.kind) {
+      case "put":
+      case "delete":
+      case "compact":
+        this.tables.wake(change.table);
+        return;
+      case "trim":
+        this.recent.trim(change.topic, change.before);
+    }
+  }
+}

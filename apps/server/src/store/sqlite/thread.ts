@@ -1,0 +1,91 @@
+import { Worker } from "node:worker_threads";
+import type { CallMessage, Calls, ThreadMessage } from "./thread-calls.ts";
+
+/** A call failed in its thread. */
+export class CallFailed extends Error {
+  override readonly name = "CallFailed";
+  /** SQLite's extended result code, if SQLite refused. */
+  readonly errcode: number | undefined;
+
+  constructor(message: string, errcode: number | undefined) {
+    super(message);
+    this.errcode = errcode;
+  }
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/** What happens to a thread outside of its calls. */
+export interface ThreadEvents {
+  /** The thread ended by itself; every call under way was rejected. Called once, never after {@link Thread.end}. */
+  died(error: Error): void;
+  /** The thread has something for the log. */
+  remark(text: string): void;
+}
+
+/** A worker thread whose functions are called as promises, answered in the order of the calls. */
+export class Thread<C extends Calls<C>> {
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #exited: Promise<void>;
+  #lastId = 0;
+  #ended: Error | undefined;
+
+  constructor(module: URL, name: string, events: ThreadEvents) {
+    this.#worker = new Worker(module, { name });
+    const die = (error: Error) => {
+      if (this.#ended) return;
+      this.#end(error);
+      events.died(error);
+    };
+    this.#worker.on("message", (message: ThreadMessage) => {
+      if ("remark" in message) events.remark(message.remark);
+      else this.#settle(message);
+    });
+    this.#worker.on("messageerror", die);
+    this.#worker.on("error", (error) => die(error instanceof Error ? error : new Error(String(error))));
+    this.#exited = new Promise((resolve) => {
+      this.#worker.on("exit", (code) => {
+        die(new Error(`thread ${name} ended with code ${code}`));
+        resolve();
+      });
+    });
+  }
+
+  /** Calls a function of the thread. Rejects with {@link CallFailed} if it throws, or with the error that ended the thread. */
+  call<M extends keyof C & string>(
+    method: M,
+    args: Parameters<C[M]>,
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<ReturnType<C[M]>> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    return new Promise<unknown>((resolve, reject) => {
+      const id = ++this.#lastId;
+      this.#worker.postMessage({ id, method, args } satisfies CallMessage, transfer);
+      this.#pending.set(id, { resolve, reject });
+    }) as Promise<ReturnType<C[M]>>;
+  }
+
+  /** Stops the thread; calls under way and later ones reject with `error`. Resolves when it is gone. */
+  async end(error: Error): Promise<void> {
+    this.#end(error);
+    await this.#worker.terminate();
+    await this.#exited;
+  }
+
+  #settle(message: Exclude<ThreadMessage, { remark: string }>): void {
+    const pending = this.#pending.get(message.id);
+    this.#pending.delete(message.id);
+    if ("value" in message) pending?.resolve(message.value);
+    else pending?.reject(new CallFailed(message.error.message, message.error.errcode));
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    for (const pending of this.#pending.values()) pending.reject(this.#ended);
+    this.#pending.clear();
+  }
+}

@@ -1,0 +1,26 @@
+/** Stores and folders for tests. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openSqliteStore } from "./sqlite/open-sqlite-store.ts";
+import type { Store } from "./store.ts";
+
+/** An empty folder that goes away with all that is in it. */
+export async function tempFolder(): Promise<{ folder: string } & AsyncDisposable> {
+  const folder = await mkdtemp(join(tmpdir(), "signalbox-"));
+  return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** An empty store on disk. Disposing closes it and removes its folder: `await using temp = await openTempStore()`. */
+export async function openTempStore(): Promise<{ store: Store; folder: string } & AsyncDisposable> {
+  const temp = await tempFolder();
+  const store = await openSqliteStore({ folder: temp.folder });
+  return {
+    store,
+    folder: temp.folder,
+    async [Symbol.asyncDispose]() {
+      await store.close();
+      await temp[Symbol.asyncDispose]();
+    },
+  };
+}
