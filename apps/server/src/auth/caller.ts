@@ -1,0 +1,17 @@
+import { createContextKey } from "@connectrpc/connect";
+
+/** Who is calling. */
+export interface Caller {
+  /** `operator`: a person in a browser. `machine`: a program that holds the token; on the worker listener also workers. */
+  readonly kind: "operator" | "machine";
+  /** Name within the kind. There are no people yet: 'operator' or 'token'. */
+  readonly name: string;
+  /** Network address of the peer, without port. */
+  readonly address: string;
+}
+
+/**
+ * The caller of an RPC, for handlers: `context.values.get(callerKey)`. Always set where a handler runs, because the request gate
+ * refuses everybody else.
+ */
+export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });

@@ -1,0 +1,74 @@
+import type { FastifyInstance } from "fastify";
+import type { Logger } from "../logger.ts";
+import type { Authenticate } from "./authenticate.ts";
+import type { LoginCodes } from "./login-codes.ts";
+import type { SessionCookie } from "./session-cookie.ts";
+
+/** What signing in and out needs. */
+export interface SessionRoutesOptions {
+  readonly codes: LoginCodes;
+  readonly cookie: SessionCookie;
+  /** Cookie or token. */
+  readonly authenticate: Authenticate;
+  /** Token only. */
+  readonly authenticateToken: Authenticate;
+  /** The address to open in a browser, without trailing slash. */
+  readonly origin: () => string;
+  readonly logger: Logger;
+}
+
+/**
+ * - `POST /auth/session` `{"code": "…"}`: 204 and the cookie, 400 if the body is something else, 401 if the code is wrong, used or
+ *   too old, 429 after ten wrong ones in a minute.
+ * - `GET /auth/session`: 200 `{"name": "operator"}`, or 401.
+ * - `DELETE /auth/session`: 204, and the cookie is gone.
+ * - `POST /auth/link` with the token as bearer: 200 `{"url": "http://localhost:8080/#code=…"}`, or 401.
+ */
+export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOptions): void {
+  const { codes, cookie, authenticate, authenticateToken, origin, logger } = options;
+
+  app.post("/auth/session", { bodyLimit: 1024, schema: { body: codeSchema } }, async (request, reply) => {
+    const outcome = codes.redeem((request.body as { code: string }).code);
+    if (outcome === "too many wrong") {
+      logger.warn({ address: request.ip }, "too many wrong login codes");
+      return reply.code(429).header("retry-after", "60").send({ error: "Too many wrong codes: wait a minute." });
+    }
+    if (outcome === "wrong") {
+      logger.warn({ address: request.ip }, "wrong login code");
+      return reply
+        .code(401)
+        .send({ error: "This link was used before or is older than 15 minutes. 'npm run link' prints a new one." });
+    }
+    logger.info({ address: request.ip }, "operator signed in");
+    // TLS ends in front of this server, if there is any; the browser itself says how it came here.
+    const secure = request.headers.origin?.startsWith("https://") ?? false;
+    return reply.code(204).header("set-cookie", cookie.signIn(secure)).send();
+  });
+
+  app.get("/auth/session", async (request, reply) => {
+    const caller = authenticate(request.headers, request.ip);
+    return caller ? { name: caller.name } : reply.code(401).send({ error: "Not signed in." });
+  });
+
+  app.delete("/auth/session", async (_request, reply) => {
+    return reply.code(204).header("set-cookie", cookie.signOut()).send();
+  });
+
+  app.post("/auth/link", async (request, reply) => {
+    if (!authenticateToken(request.headers, request.ip)) {
+      return reply.code(401).header("www-authenticate", "Bearer").send({ error: "The token is missing or wrong." });
+    }
+    return { url: loginLink(origin(), codes.issue()) };
+  });
+}
+
+/** The link that signs a browser in. The code is in the fragment, which browsers send to nobody. */
+export function loginLink(origin: string, code: string): string {
+  return `${origin}/#code=${code}`;
+}
+
+const codeSchema = {
+  type: "object",
+  required: ["code"],
+  properties: { code: { type: "string", minLength: 1, maxLength: 100 } },
+};

@@ -1,0 +1,172 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { JobService, LiveService, LogService, StartJobRequestSchema, WorkerService } from "@signalbox/protocol";
+import { Counter, Gauge, type Registry } from "prom-client";
+import { systemClock, type Clock } from "./clock.ts";
+import { Deadlines } from "./jobs/deadlines.ts";
+import { Dispatch, serverActor } from "./jobs/dispatch.ts";
+import { Jobs } from "./jobs/jobs.ts";
+import { Cursors } from "./live/cursors.ts";
+import type { LiveParts } from "./live/live-parts.ts";
+import { watch } from "./live/watch.ts";
+import type { Logger } from "./logger.ts";
+import { Logs } from "./logs/logs.ts";
+import { Refused } from "./refused.ts";
+import { jobService } from "./rpc/job-service.ts";
+import { logService } from "./rpc/log-service.ts";
+import { workerService } from "./rpc/worker-service.ts";
+import type { Store } from "./store/store.ts";
+import { IngestBudget } from "./workers/ingest-budget.ts";
+import { LogIngest } from "./workers/log-ingest.ts";
+import { Workers } from "./workers/workers.ts";
+
+/** How often leases, deadlines and rates are looked at. */
+const lookEveryMs = 500;
+
+/** What a domain is made of. */
+export interface DomainOptions {
+  readonly store: Store;
+  readonly logger: Logger;
+  readonly serverVersion: string;
+  readonly clock?: Clock;
+}
+
+/** Jobs, logs, workers and watchers over one store: everything between the listeners and the disk. */
+export interface Domain {
+  readonly jobs: Jobs;
+  readonly workers: Workers;
+  /** Registers what operators and machine clients may call. */
+  readonly operatorRoutes: (router: ConnectRouter) => void;
+  /** Registers what workers may call, and machine clients over gRPC. */
+  readonly workerRoutes: (router: ConnectRouter) => void;
+  /** The exact bytes of an attempt's log; undefined if there is no such job or attempt. */
+  readonly readLog: (
+    jobId: string,
+    attempt: number,
+    signal: AbortSignal,
+  ) => Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** Adds the domain's figures to `/metrics`. */
+  readonly addMetrics: (registry: Registry) => void;
+  /** Starts a job of `type` if the store has none at all. */
+  readonly startFirstJob: (type: string, name: string) => Promise<void>;
+  /** Assigns nothing more and takes no more workers. */
+  readonly beginDrain: () => void;
+  /** Ends timers; resolves when nothing of the domain's own is under way. The store is closed by whoever opened it. */
+  readonly close: () => Promise<void>;
+}
+
+/** Opens the domain: reads jobs and workers, and begins to look at leases and deadlines. */
+export async function openDomain({
+  store,
+  logger,
+  serverVersion,
+  clock = systemClock,
+}: DomainOptions): Promise<Domain> {
+  const jobs = await Jobs.open(store, logger, clock);
+  const logs = new Logs(store.journal, clock);
+  const ingest = new LogIngest(jobs, logs, new IngestBudget());
+  const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock });
+  const dispatch = new Dispatch(jobs, () => workers.candidates(), logger);
+  const deadlines = new Deadlines(jobs, logger);
+  workers.dispatch = dispatch;
+  dispatch.wake();
+
+  const attemptOf = (jobId: string, attempt: number): number => {
+    const { attempts } = jobs.get(jobId).record;
+    const newest = attempts.at(-1)?.number ?? 0;
+    if (attempt === 0) return newest;
+    if (attempt > newest) throw new Refused("not-found", `Job ${jobId} has no attempt ${attempt}.`);
+    return attempt;
+  };
+  const live: LiveParts = { store, jobs, logs, workers, cursors: new Cursors(store.id), attemptOf };
+
+  let looking: Promise<void> | undefined;
+  const look = async () => {
+    try {
+      await Promise.all([ingest.look(), deadlines.look(clock())]);
+    } catch (error) {
+      logger.error({ err: error }, "a look at rates and deadlines failed; it is repeated");
+    }
+  };
+  const timer = setInterval(() => {
+    workers.look();
+    looking ??= look().finally(() => (looking = undefined));
+  }, lookEveryMs);
+
+  const operatorRoutes = (router: ConnectRouter) => {
+    router.service(JobService, jobService(jobs, workers));
+    router.service(LogService, logService(logs, attemptOf));
+    router.service(LiveService, {
+      watch: (request, context) => watch(live, request, serverVersion, clock, context.signal),
+    });
+  };
+
+  return {
+    jobs,
+    workers,
+    operatorRoutes,
+    workerRoutes: (router) => {
+      operatorRoutes(router);
+      router.service(WorkerService, workerService(workers, store.id, clock));
+    },
+    readLog: async (jobId, attempt, signal) => {
+      try {
+        return logs.text(jobId, attemptOf(jobId, attempt), signal);
+      } catch (error) {
+        if (error instanceof Refused && error.kind === "not-found") return undefined;
+        throw error;
+      }
+    },
+    addMetrics: (registry) => addMetrics(registry, jobs, workers, store),
+    startFirstJob: async (type, name) => {
+      if (jobs.size > 0) return;
+      const known = workers.jobType(type);
+      if (known)
+        await jobs.start(create(StartJobRequestSchema, { requestId: "first job", type, name }), known, serverActor);
+    },
+    beginDrain: () => {
+      workers.beginDrain();
+    },
+    close: async () => {
+      clearInterval(timer);
+      workers.beginDrain();
+      await dispatch.stop();
+      await looking;
+      await workers.settle();
+    },
+  };
+}
+
+function addMetrics(registry: Registry, jobs: Jobs, workers: Workers, store: Store): void {
+  const { counts, budget } = workers.ingest;
+  const figures: [string, string, () => number][] = [
+    ["signalbox_workers_connected", "Worker processes that are connected", () => [...workers.sessions].length],
+    ["signalbox_jobs", "Jobs in the store", () => jobs.size],
+    ["signalbox_jobs_live", "Jobs that have not ended", () => [...jobs.live()].length],
+    ["signalbox_ingest_chunks_total", "Chunks received", () => counts.chunks],
+    ["signalbox_ingest_lines_total", "Lines acknowledged", () => counts.lines],
+    ["signalbox_ingest_bytes_total", "Bytes of chunks received", () => counts.bytes],
+    ["signalbox_ingest_refused_total", "Chunks refused", () => counts.refused],
+    ["signalbox_ingest_pending_bytes", "Bytes of chunks received and not yet on disk", () => budget.usedBytes],
+    ["signalbox_store_commits_total", "Commits of the store", () => store.stats().commits],
+    ["signalbox_store_appends_total", "Entries appended to the store", () => store.stats().appends],
+    ["signalbox_store_appended_bytes_total", "Bytes appended to the store", () => store.stats().appendedBytes],
+    ["signalbox_store_pending_bytes", "Bytes given to the store and not yet durable", () => store.stats().pendingBytes],
+    ["signalbox_store_last_commit_ms", "Duration of the newest commit", () => store.stats().lastCommitMs],
+  ];
+  for (const [name, help, read] of figures) {
+    if (name.endsWith("_total")) {
+      const counter: Counter = new Counter({
+        name,
+        help,
+        registers: [registry],
+        collect: () => {
+          counter.reset();
+          counter.inc(read());
+        },
+      });
+    } else {
+      const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
+    }
+  }
+}

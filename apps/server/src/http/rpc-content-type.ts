@@ -1,0 +1,28 @@
+import type { DescMethod } from "@bufbuild/protobuf";
+
+const binary = new Set([
+  "application/grpc-web",
+  "application/grpc-web+proto",
+  "application/proto",
+  "application/connect+proto",
+]);
+
+/**
+ * Tells whether an RPC on the operator listener may come with this content type. Binary always. JSON only for unary calls of the
+ * Connect protocol, so that `curl` works, and never for `binaryOnly` methods: their answers hold stored bytes that a JSON encoder
+ * would leave out. Types that a form or a simple cross-site request can send are never in.
+ */
+export function isRpcContentType(
+  header: string | undefined,
+  method: DescMethod,
+  binaryOnly: ReadonlySet<string>,
+): boolean {
+  const type = (header ?? "").split(";", 1)[0]!.trim().toLowerCase();
+  if (binary.has(type)) return true;
+  return type === "application/json" && method.methodKind === "unary" && !binaryOnly.has(procedureOf(method));
+}
+
+/** `package.Service/Method`. */
+export function procedureOf(method: DescMethod): string {
+  return `${method.parent.typeName}/${method.name}`;
+}

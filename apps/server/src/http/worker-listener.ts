@@ -1,0 +1,171 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createHttp2Server, type Http2Server } from "node:http2";
+import { setTimeout as delay } from "node:timers/promises";
+import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
+import { compressionGzip } from "@connectrpc/connect-node";
+import { fastify, LogController } from "fastify";
+import type { ListenAt } from "../config.ts";
+import type { Logger } from "../logger.ts";
+import { bind } from "./bind.ts";
+import type { Listener } from "./operator-listener.ts";
+import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
+import { createSessionPings, type SessionPingOptions } from "./session-pings.ts";
+
+/** What a connection must begin with to be HTTP/2 with prior knowledge. */
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** Bytes that may be on their way, for a stream and for a session. The default of 64 KiB costs three quarters of the throughput. */
+const windowBytes = 16 * 1024 * 1024;
+
+/** Bounds on what a client may hold open. Tests make them shorter. */
+export interface WorkerLimits {
+  /** The HTTP/2 preface must be there so long after the connection, milliseconds. Default 10,000. */
+  readonly prefaceTimeoutMs?: number;
+  /** Open connections for each address listened on; more are dropped. Default 2,048. */
+  readonly maxConnections?: number;
+  readonly pings?: SessionPingOptions;
+}
+
+/** What the listener for workers serves. */
+export interface WorkerListenerOptions extends RpcOptions {
+  readonly listen: ListenAt;
+  readonly logger: Logger;
+  /** Told to those who come with HTTP/1.1: where browsers belong. */
+  readonly origin: () => string;
+  readonly limits?: WorkerLimits;
+}
+
+/**
+ * The listener for workers and machine clients: gRPC on HTTP/2 without TLS, with the token as bearer. Browsers cannot speak this,
+ * so there is no `Host` to check. Whoever comes with HTTP/1.1 is told where to go.
+ */
+export function createWorkerListener(options: WorkerListenerOptions): Listener {
+  const { logger, metrics, limits = {} } = options;
+  const rpc = createRpcOptions("worker", options);
+  const pings = createSessionPings({
+    ...limits.pings,
+    onDead: () => logger.info("a worker's connection answers no ping: cut"),
+  });
+
+  const app = fastify({
+    http2: true,
+    loggerInstance: logger.child({}, { level: "warn" }),
+    logController: new LogController({ disableRequestLogging: true }),
+    serverFactory: (handler) => http2Server(handler),
+  });
+  app.addHook("onRequest", async (request) => {
+    // The Connect plugin makes a URL of it and fails if that is none, as with the unbracketed `::1:9090` that Node's own client
+    // sends. Nothing here depends on the name.
+    request.raw.headers[":authority"] = "signalbox";
+  });
+  app.setNotFoundHandler(async (_request, reply) => {
+    // gRPC clients make UNIMPLEMENTED of it.
+    return reply.code(404).type("text/plain; charset=utf-8").send("There is no such RPC.\n");
+  });
+  void app.register(fastifyConnectPlugin, {
+    ...rpc.plugin,
+    routes: options.routes,
+    grpcWeb: false,
+    connect: false,
+    // Brotli at its default quality takes 60 ms for 28 KB.
+    acceptCompression: [compressionGzip],
+  });
+  app.server.on("session", (session) => {
+    session.setLocalWindowSize(windowBytes);
+    metrics.workerSessions.inc();
+    session.once("close", () => metrics.workerSessions.dec());
+    session.on("error", (error) => logger.debug({ err: error }, "a worker's connection failed"));
+    pings.add(session);
+  });
+
+  let servers: Server[] = [];
+  let stopped: Promise<void> | undefined;
+
+  function sortOut(socket: Socket) {
+    const http1 = () => {
+      socket.end(
+        "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n\r\n" +
+          `This port speaks gRPC on HTTP/2, for workers. Browsers: ${options.origin()}\n`,
+      );
+    };
+    takePreface(socket, limits.prefaceTimeoutMs ?? 10_000, () => app.server.emit("connection", socket), http1);
+  }
+
+  return {
+    get port() {
+      return (servers[0]?.address() as { port: number } | null | undefined)?.port ?? 0;
+    },
+    async start() {
+      await app.ready();
+      await bind(options.listen, "SIGNALBOX_WORKER_PORT", (count) => {
+        servers = Array.from({ length: count }, () => createServer({ noDelay: true, keepAlive: true }, sortOut));
+        for (const server of servers) server.maxConnections = limits.maxConnections ?? 2_048;
+        return servers;
+      });
+    },
+    stop(graceMs = 500) {
+      stopped ??= (async () => {
+        for (const server of servers) server.close();
+        rpc.endStreams();
+        // GOAWAY: streams that are open may end, new ones are refused.
+        for (const session of pings.open()) session.close();
+        const deadline = performance.now() + graceMs;
+        while (pings.open().length > 0 && performance.now() < deadline) await delay(10);
+        for (const session of pings.open()) session.destroy();
+        pings.stop();
+        await app.close();
+      })();
+      return stopped;
+    },
+  };
+}
+
+function http2Server(handler: Parameters<typeof createHttp2Server>[1]): Http2Server {
+  return createHttp2Server(
+    {
+      settings: {
+        maxConcurrentStreams: 1_024,
+        initialWindowSize: windowBytes,
+        maxFrameSize: 256 * 1024,
+        maxHeaderListSize: 16 * 1024,
+        enablePush: false,
+      },
+      maxHeaderListPairs: 64,
+      // Mebibytes; the default of 10 is below one full window and would refuse streams.
+      maxSessionMemory: 64,
+    },
+    handler,
+  );
+}
+
+/**
+ * Reads the first bytes of a connection and puts them back. Calls `http2` when they are the preface, `http1` when they look like a
+ * request of HTTP/1; anything else, and a peer that keeps silent, is cut.
+ */
+function takePreface(socket: Socket, timeoutMs: number, http2: () => void, http1: () => void): void {
+  const cut = () => socket.destroy();
+  socket.setTimeout(timeoutMs, cut);
+  socket.on("error", cut);
+  socket.on("readable", look);
+  let head = Buffer.alloc(0);
+
+  function look() {
+    const bytes = socket.read() as Buffer | null;
+    if (bytes === null) return;
+    head = Buffer.concat([head, bytes]);
+    const length = Math.min(head.length, preface.length);
+    if (!head.subarray(0, length).equals(preface.subarray(0, length))) {
+      socket.off("readable", look);
+      if (/^[A-Z]{3,16} /.test(head.toString("latin1", 0, 20))) http1();
+      else cut();
+      return;
+    }
+    if (length < preface.length) return;
+    socket.unshift(head);
+    socket.off("readable", look);
+    socket.off("error", cut);
+    socket.setTimeout(0, cut);
+    socket.off("timeout", cut);
+    http2();
+  }
+}

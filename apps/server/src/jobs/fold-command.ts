@@ -1,0 +1,196 @@
+import { create, equals } from "@bufbuild/protobuf";
+import {
+  HoldSchema,
+  JobSpecSchema,
+  LeverValueSchema,
+  ReceiptSchema,
+  ReceiptState,
+  type Actor,
+  type Command,
+  type JobRecord,
+  type LeverValue,
+  type Receipt,
+} from "@signalbox/protocol";
+import { Refused } from "../refused.ts";
+import { begin, hasEnded, isCancel, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
+import { foldGiveUp } from "./job-fold.ts";
+import { checkHold, checkLeverValue, leverOf, setLever, settingOf, type Lever, restValue } from "./levers.ts";
+
+// Commands: what is asked of a job, and what becomes of it when nobody carries it out. See job-fold.ts for the rules of all folds.
+
+/** Commands that nobody has carried out yet; each is in every entry until it is decided. A cancel is taken beyond that. */
+const mostOpen = 200;
+const mostOpenWithCancels = 220;
+const mostOpenParameters = 8;
+const longestWaitMs = 366n * 86_400_000n;
+
+/**
+ * The record after a command was accepted, and the generation it was given (0 if it sets no lever). On a job that no worker has,
+ * run and priority take effect at once. Throws Refused.
+ */
+export function foldCommand(
+  record: JobRecord,
+  command: Command,
+  actor: Actor,
+  requestId: string,
+  now: number,
+): { record: JobRecord; generation: bigint } {
+  if (command.ifGeneration !== 0n && command.ifGeneration !== record.spec?.generation) {
+    throw new Refused("stale", `${staleWords(record)} Your command changed nothing.`);
+  }
+  switch (command.action.case) {
+    case "set":
+      return foldSet(record, command, command.action.value, actor, requestId, now);
+    case "withdrawGeneration":
+      return { record: foldWithdraw(record, command.action.value, now), generation: 0n };
+    case "giveUp":
+      return { record: foldGiveUp(record, command.action.value.reason, now), generation: 0n };
+    case undefined:
+      throw new Refused(
+        "invalid",
+        "The command asks for nothing: set a lever, withdraw a command or give the attempt up.",
+      );
+  }
+}
+
+function foldSet(
+  before: JobRecord,
+  command: Command,
+  value: LeverValue,
+  actor: Actor,
+  requestId: string,
+  now: number,
+): { record: JobRecord; generation: bigint } {
+  const lever = leverOf(value);
+  checkLeverValue(value);
+  checkHold(value, command.hold);
+  if (hasEnded(before))
+    throw new Refused(
+      "wrong-state",
+      `The job has ended: it is ${stateWord(before.state)}. A lever moves only a job that is not over; retry it instead.`,
+    );
+  if (lever === "priority" && openAttempt(before)) {
+    throw new Refused(
+      "wrong-state",
+      "Priority orders the queue; this job has left it. It can be set again when the job waits.",
+    );
+  }
+  if (command.deliverWithinMs > longestWaitMs)
+    throw new Refused(
+      "invalid",
+      `deliver_within_ms is ${command.deliverWithinMs}, at most ${longestWaitMs} are allowed.`,
+    );
+  checkOpen(before, value);
+  const record = begin(before);
+  const spec = (record.spec ??= create(JobSpecSchema));
+  const previous = settingOf(spec, lever)?.value;
+  const hold =
+    command.hold &&
+    create(HoldSchema, {
+      durationMs: command.hold.durationMs,
+      ...(command.hold.then ? { then: command.hold.then } : {}),
+    });
+  const generation = setLever(spec, value, hold);
+  const at = BigInt(now);
+  record.receipts.push(
+    create(ReceiptSchema, {
+      generation,
+      value,
+      actor,
+      requestId,
+      state: ReceiptState.ACCEPTED,
+      acceptedAtUs: at,
+      deliverByUs: command.deliverWithinMs === 0n ? 0n : at + command.deliverWithinMs * 1000n,
+      ...(hold ? { hold } : {}),
+      ...(previous ? { before: previous } : {}),
+    }),
+  );
+  if (!openAttempt(record)) obeyInQueue(record, now);
+  return { record, generation };
+}
+
+/** Refuses a command if too many are open. Each is part of every entry, and a worker that does not answer decides none. */
+function checkOpen(record: JobRecord, value: LeverValue): void {
+  const open = record.receipts.filter(isOpen);
+  const lever = leverOf(value);
+  const ofLever = open.filter((receipt) => leverOf(receipt.value) === lever).length;
+  if (
+    open.length >= (isCancel(value) ? mostOpenWithCancels : mostOpen) ||
+    (lever === "parameters" && ofLever >= mostOpenParameters)
+  )
+    throw new Refused(
+      "exhausted",
+      `${open.length} commands wait for the job's worker already. Withdraw some, or wait.`,
+    );
+}
+
+function foldWithdraw(before: JobRecord, generation: bigint, now: number): JobRecord {
+  const receipt = before.receipts.find((each) => each.generation === generation);
+  if (!receipt) throw new Refused("not-found", `There is no open command with generation ${generation} on this job.`);
+  if (receipt.state !== ReceiptState.ACCEPTED) {
+    throw new Refused(
+      "wrong-state",
+      "The worker has the command already: it cannot be taken back. Move the lever again instead.",
+    );
+  }
+  return takeBack(before, generation, ReceiptState.WITHDRAWN, now);
+}
+
+/** The record after a command's deadline passed without delivery; undefined if it was delivered or decided in time. */
+export function foldDeliverBy(before: JobRecord, generation: bigint, now: number): JobRecord | undefined {
+  const receipt = before.receipts.find((each) => each.generation === generation);
+  if (
+    !receipt ||
+    receipt.state !== ReceiptState.ACCEPTED ||
+    receipt.deliverByUs === 0n ||
+    receipt.deliverByUs > BigInt(now)
+  )
+    return undefined;
+  return takeBack(before, generation, ReceiptState.EXPIRED, now);
+}
+
+/** Ends an undelivered command, and puts its lever back to what it was under a new generation. */
+function takeBack(before: JobRecord, generation: bigint, state: ReceiptState, now: number): JobRecord {
+  const record = begin(before);
+  const receipt = record.receipts.find((each) => each.generation === generation);
+  if (receipt) {
+    receipt.state = state;
+    receipt.decidedAtUs = BigInt(now);
+    const lever = leverOf(receipt.value);
+    // Who comes after it stands on what was before it.
+    const next = record.receipts.find(
+      (each) => isOpen(each) && each.generation > generation && leverOf(each.value) === lever,
+    );
+    if (next?.before && receipt.value && equals(LeverValueSchema, next.before, receipt.value))
+      setBefore(next, receipt.before);
+    if (record.spec && settingOf(record.spec, lever)?.generation === generation)
+      setLever(record.spec, receipt.before ?? restValue(lever));
+  }
+  if (!openAttempt(record) && !hasEnded(record)) obeyInQueue(record, now);
+  return record;
+}
+
+function setBefore(receipt: Receipt, before: LeverValue | undefined): void {
+  if (before) receipt.before = before;
+  else delete receipt.before;
+}
+
+/** The record after a held value ran out with no worker to say so; undefined if there is nothing to revert. */
+export function foldHoldEnded(before: JobRecord, lever: Lever, now: number): JobRecord | undefined {
+  const record = begin(before);
+  const setting = settingOf(record.spec, lever);
+  if (!record.spec || !setting?.hold || setting.hold.endsAtUs === 0n || setting.hold.endsAtUs > BigInt(now))
+    return undefined;
+  setLever(record.spec, setting.hold.then ?? restValue(lever));
+  if (!openAttempt(record) && !hasEnded(record)) obeyInQueue(record, now);
+  return record;
+}
+
+function staleWords(record: JobRecord): string {
+  const newest = record.receipts.reduce<Receipt | undefined>(
+    (a, b) => (a && a.generation > b.generation ? a : b),
+    undefined,
+  );
+  if (!newest) return "The job has changed since you looked.";
+  return `${newest.actor?.name ?? "Somebody"} moved the ${leverOf(newest.value)} lever since you looked.`;
+}

@@ -1,0 +1,182 @@
+import { clone, create, equals } from "@bufbuild/protobuf";
+import {
+  AttemptEndSchema,
+  EndOutcome,
+  JobState,
+  LeverOutcome,
+  LeverValueSchema,
+  ReceiptState,
+  RunMode,
+  type Attempt,
+  type AttemptEnd,
+  type AttemptReport,
+  type JobRecord,
+  type LeverReport,
+} from "@signalbox/protocol";
+import {
+  begin,
+  decideReceipts,
+  endJob,
+  hasEnded,
+  isLatched,
+  obeyInQueue,
+  observe,
+  openAttempt,
+  setState,
+  longestEndReason,
+} from "./job-record.ts";
+import { leverOf, removeLever, setLever, settingOf, wantedRun, type Lever, restValue } from "./levers.ts";
+
+// Reports: what a worker says of the attempt that it runs. See job-fold.ts for the rules of all folds.
+
+/**
+ * The record after a worker's word on its open attempt; undefined if it says nothing new. The caller has checked that the attempt is
+ * the open one and belongs to the process that reports. Folding the same report twice changes nothing the second time.
+ */
+export function foldReport(before: JobRecord, report: AttemptReport, now: number): JobRecord | undefined {
+  const record = begin(before);
+  const attempt = openAttempt(record);
+  if (!attempt || attempt.number !== report.attempt) return undefined;
+  const at = BigInt(now);
+  let changed = false;
+
+  if (attempt.lostAtUs !== 0n) {
+    attempt.lostAtUs = 0n;
+    changed = true;
+  }
+  if (report.started && attempt.startedAtUs === 0n) {
+    attempt.startedAtUs = at;
+    if (record.startedAtUs === 0n) record.startedAtUs = at;
+    changed = true;
+  }
+  const known = record.spec?.generation ?? 0n;
+  const received = report.receivedGeneration < known ? report.receivedGeneration : known;
+  if (received > attempt.receivedGeneration) {
+    attempt.receivedGeneration = received;
+    for (const receipt of record.receipts) {
+      if (receipt.state === ReceiptState.ACCEPTED && receipt.generation <= received) {
+        receipt.state = ReceiptState.DELIVERED;
+        receipt.deliveredAtUs = at;
+      }
+    }
+    changed = true;
+  }
+  if (report.checkpoint.length > 0 && Buffer.compare(report.checkpoint, attempt.checkpoint) !== 0) {
+    attempt.checkpoint = report.checkpoint;
+    changed = true;
+  }
+  for (const lever of report.levers) changed = foldLever(record, attempt, lever, at) || changed;
+
+  if (report.end && !hasEnded(record)) {
+    foldEnd(record, attempt, report.end, now);
+    changed = true;
+  } else if (changed) {
+    observe(record, attempt, now);
+  }
+  return changed ? record : undefined;
+}
+
+/** Folds the worker's word on one lever. Returns whether anything changed. */
+function foldLever(record: JobRecord, attempt: Attempt, report: LeverReport, at: bigint): boolean {
+  if (report.outcome === LeverOutcome.UNSPECIFIED || !report.value?.value.case || !record.spec) return false;
+  // A generation that was never given is nobody's word: folded, it would outrank every true one.
+  if (report.generation > record.spec.generation) return false;
+  const lever = leverOf(report.value);
+  const known = attempt.levers.findIndex((each) => each.value?.value.case === lever);
+  const applied = known < 0 ? undefined : attempt.levers[known];
+  const place = { attempt: attempt.number, atLine: report.atLine };
+
+  if (report.outcome === LeverOutcome.REJECTED) return foldRejection(record, attempt, lever, report, at);
+
+  const isNews =
+    !applied ||
+    report.generation > applied.generation ||
+    (report.generation === applied.generation && report.outcome > applied.outcome);
+  if (!isNews) return false;
+  if (known < 0) attempt.levers.push(report);
+  else attempt.levers[known] = report;
+  decideReceipts(record, lever, report.generation, ReceiptState.APPLIED, "", at, place);
+
+  const setting = settingOf(record.spec, lever);
+  if (setting?.hold && setting.generation === report.generation) {
+    if (report.outcome === LeverOutcome.REVERTED) setLever(record.spec, setting.hold.then ?? restValue(lever));
+    else if (setting.hold.endsAtUs === 0n) setting.hold.endsAtUs = at + setting.hold.durationMs * 1000n;
+  }
+  return true;
+}
+
+/**
+ * Folds a refusal: the lever goes back to what is in effect, under a new generation. A cancel that the worker has is in effect: it
+ * latches. Returns whether anything changed.
+ */
+function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report: LeverReport, at: bigint): boolean {
+  const { generation, reason, atLine } = report;
+  const command = record.receipts.find((each) => each.generation === generation && leverOf(each.value) === lever);
+  const latched = record.receipts.findLast((each) => each.generation < generation && isLatched(each));
+  const place = { attempt: attempt.number, atLine };
+  const decided = decideReceipts(record, lever, generation, ReceiptState.REJECTED, reason, at, place);
+  const setting = settingOf(record.spec, lever);
+  if (!record.spec || setting?.generation !== generation) return decided;
+
+  const inEffect = attempt.levers.find((each) => each.value?.value.case === lever)?.value;
+  const back = (lever === "run" ? latched?.value : undefined) ?? inEffect;
+  if (back) {
+    // A worker that refuses even what is in effect is not asked again.
+    if (setting.value && equals(LeverValueSchema, back, setting.value)) return decided;
+    setLever(record.spec, back);
+  } else if (command && command.acceptedAtUs >= attempt.assignedAtUs) {
+    // It was moved while the attempt was on its way or ran: what it began with is not touched by the refusal.
+    if (command.before) setLever(record.spec, command.before);
+    else removeLever(record.spec, lever);
+  } else {
+    // Nothing is in effect to go back to: the attempt cannot be what was asked for.
+    attempt.end = create(AttemptEndSchema, {
+      outcome: EndOutcome.FAILED,
+      reason: `the worker cannot start with this ${lever}: ${reason}`.slice(0, longestEndReason),
+      endLine: atLine,
+    });
+    attempt.endedAtUs = at;
+    endJob(record, JobState.FAILED, attempt.end.reason, Number(at));
+  }
+  return true;
+}
+
+function foldEnd(record: JobRecord, attempt: Attempt, end: AttemptEnd, now: number): void {
+  attempt.end = clone(AttemptEndSchema, end);
+  // Only the server gives up, and its own ends have no time of the worker's.
+  if (end.outcome === EndOutcome.UNSPECIFIED || end.outcome === EndOutcome.GIVEN_UP)
+    attempt.end.outcome = EndOutcome.FAILED;
+  if (end.atUs === 0n) attempt.end.atUs = BigInt(now);
+  attempt.end.reason = end.reason.slice(0, longestEndReason);
+  attempt.endedAtUs = BigInt(now);
+  attempt.lostAtUs = 0n;
+  switch (end.outcome) {
+    case EndOutcome.SUCCEEDED:
+      endJob(record, JobState.SUCCEEDED, end.reason, now);
+      return;
+    case EndOutcome.CANCELED:
+      endJob(record, JobState.CANCELED, end.reason, now);
+      return;
+    case EndOutcome.RELEASED:
+    case EndOutcome.DECLINED:
+      if (wantedRun(record.spec) === RunMode.CANCEL) {
+        endJob(record, JobState.CANCELED, end.reason, now);
+        return;
+      }
+      // A pause that stood on the worker holds the job in the queue: the lever is as it was.
+      // What was delivered in time waits for the next attempt, without a deadline.
+      for (const receipt of record.receipts) {
+        if (receipt.state !== ReceiptState.DELIVERED) continue;
+        receipt.state = ReceiptState.ACCEPTED;
+        receipt.deliverByUs = 0n;
+      }
+      record.queuedAtUs = BigInt(now);
+      setState(record, JobState.QUEUED, end.reason, now);
+      obeyInQueue(record, now);
+      return;
+    case EndOutcome.FAILED:
+    case EndOutcome.GIVEN_UP:
+    case EndOutcome.UNSPECIFIED:
+      endJob(record, JobState.FAILED, end.reason, now);
+  }
+}

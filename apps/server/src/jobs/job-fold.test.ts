@@ -1,0 +1,405 @@
+import { clone, create, equals } from "@bufbuild/protobuf";
+import {
+  ActorKind,
+  ActorSchema,
+  AttemptEndSchema,
+  AttemptReportSchema,
+  CommandSchema,
+  EndOutcome,
+  JobRecordSchema,
+  JobState,
+  LeverOutcome,
+  LeverReportSchema,
+  LeverValueSchema,
+  ReceiptState,
+  RunMode,
+  type JobRecord,
+  type LeverValue,
+} from "@signalbox/protocol";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Refused } from "../refused.ts";
+import { foldCommand, foldDeliverBy } from "./fold-command.ts";
+import { foldReport } from "./fold-report.ts";
+import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, newRecord } from "./job-fold.ts";
+import { hasEnded, isOpen, openAttempt } from "./job-record.ts";
+import { leverOf, settingOf, wantedRun } from "./levers.ts";
+
+const operator = create(ActorSchema, { kind: ActorKind.OPERATOR, name: "operator" });
+const worker = { workerId: "w", incarnation: "i".repeat(16), metadata: {}, clockOffsetUs: 0 };
+
+const run = (mode: RunMode): LeverValue => create(LeverValueSchema, { value: { case: "run", value: { mode } } });
+const speed = (itemsPerSecond?: number): LeverValue =>
+  create(LeverValueSchema, { value: { case: "speed", value: itemsPerSecond === undefined ? {} : { itemsPerSecond } } });
+
+function started(levers: LeverValue[] = [run(RunMode.RUN)]): JobRecord {
+  return newRecord(
+    { id: "j-1", name: "n", type: "t", labels: {}, levers, actor: operator, startDigest: new Uint8Array() },
+    1,
+  );
+}
+
+function send(
+  record: JobRecord,
+  value: LeverValue,
+  now = 10,
+  more: { ifGeneration?: bigint; deliverWithinMs?: bigint } = {},
+) {
+  return foldCommand(record, create(CommandSchema, { action: { case: "set", value }, ...more }), operator, "r", now);
+}
+
+function report(
+  record: JobRecord,
+  fields: Partial<{ levers: [LeverValue, LeverOutcome, bigint][]; end: EndOutcome; received: bigint }>,
+  now = 20,
+): JobRecord {
+  const attempt = openAttempt(record);
+  const message = create(AttemptReportSchema, {
+    jobId: record.id,
+    attempt: attempt?.number ?? 0,
+    started: true,
+    receivedGeneration: fields.received ?? record.spec?.generation ?? 0n,
+    levers: (fields.levers ?? []).map(([value, outcome, generation]) =>
+      create(LeverReportSchema, { value, outcome, generation, reason: "no", atLine: 7n }),
+    ),
+    ...(fields.end === undefined
+      ? {}
+      : { end: create(AttemptEndSchema, { outcome: fields.end, endLine: 9n, atUs: 1n }) }),
+  });
+  return foldReport(record, message, now) ?? record;
+}
+
+const applied = (record: JobRecord, lever: "run" | "speed"): [LeverValue, LeverOutcome, bigint] => {
+  const setting = settingOf(record.spec, lever);
+  if (!setting?.value) throw new Error(`no ${lever}`);
+  return [setting.value, LeverOutcome.APPLIED, setting.generation];
+};
+
+const running = () => {
+  const record = foldAssign(started(), worker, 5);
+  return report(record, { levers: [applied(record, "run")] });
+};
+
+describe("a job", () => {
+  test("runs only after its worker says so", () => {
+    const assigned = foldAssign(started(), worker, 5);
+    expect(assigned.state).toBe(JobState.QUEUED);
+    expect(report(assigned, {}).state).toBe(JobState.RUNNING);
+  });
+
+  test("stays running while a pause is asked, and is paused by the worker's report of that generation", () => {
+    const asked = send(running(), run(RunMode.PAUSE)).record;
+    expect([asked.state, wantedRun(asked.spec)]).toEqual([JobState.RUNNING, RunMode.PAUSE]);
+    const delivered = report(asked, {});
+    expect([delivered.state, delivered.receipts.at(-1)?.state]).toEqual([JobState.RUNNING, ReceiptState.DELIVERED]);
+    const paused = report(delivered, { levers: [applied(asked, "run")] });
+    expect([paused.state, paused.receipts.at(-1)?.state, paused.receipts.at(-1)?.atLine]).toEqual([
+      JobState.PAUSED,
+      ReceiptState.APPLIED,
+      7n,
+    ]);
+  });
+
+  test("shows older open commands on a lever as superseded by a newer report", () => {
+    const first = send(running(), speed(5)).record;
+    const second = send(first, speed(6)).record;
+    const done = report(second, { levers: [applied(second, "speed")] });
+    expect(done.receipts.filter((each) => leverOf(each.value) === "speed").map((each) => each.state)).toEqual([
+      ReceiptState.SUPERSEDED,
+      ReceiptState.APPLIED,
+    ]);
+    const half = report(second, { received: 0n, levers: [] });
+    expect(half.receipts.map((each) => each.state)).toContain(ReceiptState.ACCEPTED);
+  });
+
+  test("puts a rejected lever back to what is in effect, under a new generation and without a receipt", () => {
+    const at5 = send(running(), speed(5)).record;
+    const set = report(at5, { levers: [applied(at5, "speed")] });
+    const asked = send(set, speed(50)).record;
+    const generation = asked.spec?.generation ?? 0n;
+    const after = report(asked, { levers: [[speed(50), LeverOutcome.REJECTED, generation]] });
+    expect(settingOf(after.spec, "speed")).toMatchObject({ generation: generation + 1n, value: speed(5) });
+    const receipts = after.receipts.filter((each) => leverOf(each.value) === "speed");
+    expect(receipts.map((each) => [each.state, each.reason])).toEqual([
+      [ReceiptState.APPLIED, ""],
+      [ReceiptState.REJECTED, "no"],
+    ]);
+    expect(after.state).toBe(JobState.RUNNING);
+  });
+
+  test("fails when its worker rejects a lever that has nothing in effect to go back to", () => {
+    const assigned = foldAssign(started([run(RunMode.RUN), speed(5)]), worker, 5);
+    const generation = settingOf(assigned.spec, "speed")?.generation ?? 0n;
+    const after = report(assigned, { levers: [[speed(5), LeverOutcome.REJECTED, generation]] });
+    expect([after.state, after.reason]).toEqual([JobState.FAILED, "the worker cannot start with this speed: no"]);
+    expect(openAttempt(after)).toBeUndefined();
+  });
+
+  test("that waits is canceled at once, and one that is paused while it waits is held", () => {
+    expect(send(started(), run(RunMode.CANCEL)).record.state).toBe(JobState.CANCELED);
+    const held = send(started(), run(RunMode.PAUSE)).record;
+    expect([held.state, held.receipts.at(-1)?.state]).toEqual([JobState.QUEUED, ReceiptState.APPLIED]);
+    expect(() => foldAssign(held, worker, 6)).toThrow(Refused);
+    expect(foldAssign(send(held, run(RunMode.RUN)).record, worker, 7).attempts).toHaveLength(1);
+  });
+
+  test("that succeeds before its cancel took effect has succeeded, and the cancel says so", () => {
+    const asked = send(running(), run(RunMode.CANCEL)).record;
+    const done = report(asked, { end: EndOutcome.SUCCEEDED });
+    expect([done.state, done.receipts.at(-1)?.state, done.receipts.at(-1)?.reason]).toEqual([
+      JobState.SUCCEEDED,
+      ReceiptState.REJECTED,
+      "the job succeeded first",
+    ]);
+  });
+
+  test("that was released queues again, keeps its levers and its checkpoint, and gets a new attempt", () => {
+    const asked = send(running(), speed(5)).record;
+    const released = report(asked, { end: EndOutcome.RELEASED });
+    expect([released.state, released.receipts.at(-1)?.state]).toEqual([JobState.QUEUED, ReceiptState.ACCEPTED]);
+    const again = foldAssign(released, worker, 30);
+    expect(openAttempt(again)?.number).toBe(2);
+    expect(settingOf(again.spec, "speed")?.value).toEqual(speed(5));
+  });
+
+  test("keeps its checkpoint with the newest attempt alone", () => {
+    let record = running();
+    for (let i = 0; i < 5; i++) {
+      const attempt = openAttempt(record)?.number ?? 0;
+      const message = create(AttemptReportSchema, {
+        attempt,
+        checkpoint: new Uint8Array(60_000).fill(i),
+        end: create(AttemptEndSchema, { outcome: EndOutcome.RELEASED }),
+      });
+      record = foldAssign(foldReport(record, message, 20) ?? record, worker, 30);
+    }
+    expect(record.attempts.map(({ checkpoint }) => checkpoint.length)).toEqual([0, 0, 0, 0, 0, 60_000]);
+    expect(openAttempt(record)?.checkpoint[0]).toBe(4);
+  });
+
+  test("that was to be canceled and is released instead is canceled", () => {
+    expect(report(send(running(), run(RunMode.CANCEL)).record, { end: EndOutcome.RELEASED }).state).toBe(
+      JobState.CANCELED,
+    );
+  });
+
+  test("that is lost comes back with the state that its worker last reported", () => {
+    const asked = send(running(), run(RunMode.PAUSE)).record;
+    const paused = report(asked, { levers: [applied(asked, "run")] });
+    const lost = foldLost(paused, "silent", 30);
+    expect(lost).toMatchObject({ state: JobState.LOST, reason: "silent" });
+    expect(foldLost(lost ?? paused, "again", 31)).toBeUndefined();
+    expect(foldBack(lost ?? paused, 32)).toMatchObject({ state: JobState.PAUSED, reason: "" });
+  });
+
+  test("that is lost can be given up or retried only after 45 s", () => {
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    expect(() => foldGiveUp(lost, "gone", 30 + 44_000_000)).toThrow(/can be given up in 1 s/);
+    expect(() => foldRetry(lost, undefined, 30 + 44_000_000)).toThrow(Refused);
+    expect(foldGiveUp(lost, "gone", 30 + 45_000_000)).toMatchObject({
+      state: JobState.FAILED,
+      reason: "given up; the process may still run",
+    });
+    expect(foldRetry(lost, undefined, 30 + 45_000_000)).toMatchObject({ state: JobState.QUEUED });
+  });
+
+  test("that is lost with a cancel pending is canceled when it is given up", () => {
+    const lost = foldLost(send(running(), run(RunMode.CANCEL)).record, "silent", 30);
+    expect(lost?.state).toBe(JobState.LOST);
+    expect(lost && foldGiveUp(lost, "", 46_000_000).state).toBe(JobState.CANCELED);
+    expect(lost && foldRetry(lost, undefined, 46_000_000).state).toBe(JobState.CANCELED);
+  });
+
+  test("that was canceled runs again after a retry", () => {
+    const canceled = send(started(), run(RunMode.CANCEL)).record;
+    const again = foldRetry(canceled, undefined, 50);
+    expect([again.state, wantedRun(again.spec), again.endedAtUs]).toEqual([JobState.QUEUED, RunMode.RUN, 0n]);
+    expect(() => foldRetry(again, undefined, 51)).toThrow(/is waiting/);
+  });
+
+  test("that has ended refuses levers, and says that it has ended", () => {
+    const done = report(running(), { end: EndOutcome.SUCCEEDED });
+    expect(() => send(done, run(RunMode.PAUSE))).toThrow(/it is succeeded/);
+  });
+
+  test("refuses a command that was sent on another generation than the one it has, and says who moved what", () => {
+    const record = running();
+    const moved = send(record, speed(3)).record;
+    expect(() => send(moved, run(RunMode.PAUSE), 11, { ifGeneration: record.spec?.generation ?? 0n })).toThrow(
+      /operator moved the speed lever/,
+    );
+    expect(send(moved, run(RunMode.PAUSE), 11, { ifGeneration: moved.spec?.generation ?? 0n }).generation).toBe(3n);
+  });
+
+  test("lets a command expire that was not delivered in time, and puts its lever back", () => {
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    const asked = send(lost, run(RunMode.PAUSE), 40, { deliverWithinMs: 1n }).record;
+    expect(foldDeliverBy(asked, 2n, 1_039)).toBeUndefined();
+    const expired = foldDeliverBy(asked, 2n, 1_040);
+    expect(expired?.receipts.at(-1)?.state).toBe(ReceiptState.EXPIRED);
+    expect(wantedRun(expired?.spec)).toBe(RunMode.RUN);
+    expect(expired?.spec?.generation).toBe(3n);
+  });
+
+  test("takes a command back that was not delivered, and no other", () => {
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    const asked = send(lost, run(RunMode.CANCEL)).record;
+    const withdraw = create(CommandSchema, { action: { case: "withdrawGeneration", value: 2n } });
+    const back = foldCommand(asked, withdraw, operator, "r2", 50).record;
+    expect([wantedRun(back.spec), back.receipts.at(-1)?.state]).toEqual([RunMode.RUN, ReceiptState.WITHDRAWN]);
+    const delivered = report(foldBack(asked, 51) ?? asked, {});
+    expect(() => foldCommand(delivered, withdraw, operator, "r3", 52)).toThrow(/has the command already/);
+  });
+
+  test("puts a lever back behind all commands that expired, not to one of them", () => {
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    const first = send(lost, run(RunMode.PAUSE), 40, { deliverWithinMs: 1n }).record;
+    const second = send(first, run(RunMode.CANCEL), 41, { deliverWithinMs: 1n }).record;
+    const expired = foldDeliverBy(second, 2n, 2_000);
+    const both = expired && foldDeliverBy(expired, 3n, 2_000);
+    expect(wantedRun(both?.spec)).toBe(RunMode.RUN);
+  });
+
+  test("that is paused and released holds in the queue, and the pause is carried out by that", () => {
+    const asked = send(running(), run(RunMode.PAUSE), 10, { deliverWithinMs: 1n }).record;
+    const released = report(asked, { end: EndOutcome.RELEASED });
+    expect([released.state, released.receipts.at(-1)?.state]).toEqual([JobState.QUEUED, ReceiptState.APPLIED]);
+    expect(foldDeliverBy(released, 2n, 50_000)).toBeUndefined();
+    expect(() => foldAssign(released, worker, 30)).toThrow(Refused);
+  });
+
+  test.each([
+    ["speed 0", speed(0), /not above 0/],
+    ["speed NaN", speed(NaN), /not above 0/],
+    ["no run mode", run(RunMode.UNSPECIFIED), /mode is not set/],
+    ["no lever", create(LeverValueSchema), /names no lever/],
+    [
+      "priority 101",
+      create(LeverValueSchema, { value: { case: "priority", value: { priority: 101 } } }),
+      /not between -100 and 100/,
+    ],
+  ])("refuses %s and names the bound", (_, value, message) => {
+    expect(() => send(running(), value)).toThrow(message);
+  });
+});
+
+// All interleavings of commands, reports, leases, gives-up and retries.
+const step = fc.oneof(
+  fc.record({
+    kind: fc.constant("command" as const),
+    value: fc.constantFrom(run(RunMode.RUN), run(RunMode.PAUSE), run(RunMode.CANCEL), speed(5), speed(9), speed()),
+  }),
+  fc.record({
+    kind: fc.constant("report" as const),
+    behind: fc.nat(3),
+    outcome: fc.constantFrom(LeverOutcome.UNSPECIFIED, LeverOutcome.APPLIED, LeverOutcome.REJECTED),
+    lever: fc.constantFrom("run" as const, "speed" as const),
+  }),
+  fc.record({
+    kind: fc.constant("end" as const),
+    outcome: fc.constantFrom(
+      EndOutcome.SUCCEEDED,
+      EndOutcome.FAILED,
+      EndOutcome.CANCELED,
+      EndOutcome.RELEASED,
+      EndOutcome.DECLINED,
+    ),
+  }),
+  fc.record({
+    kind: fc.constantFrom("assign" as const, "lost" as const, "back" as const, "giveUp" as const, "retry" as const),
+  }),
+);
+
+test("whatever happens in whatever order, a job's history makes sense", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      let record = started();
+      let now = 100;
+      for (const each of steps) {
+        now += 20_000_000;
+        const before = record;
+        const untouched = clone(JobRecordSchema, before);
+        let after: JobRecord | undefined;
+        try {
+          switch (each.kind) {
+            case "command":
+              after = send(record, each.value, now).record;
+              break;
+            case "report": {
+              const setting = settingOf(record.spec, each.lever);
+              if (!setting?.value) break;
+              const generation = setting.generation - BigInt(each.behind);
+              if (generation > 0n)
+                after = report(
+                  record,
+                  { received: generation, levers: [[setting.value, each.outcome, generation]] },
+                  now,
+                );
+              break;
+            }
+            case "end":
+              after = report(record, { end: each.outcome }, now);
+              break;
+            case "assign":
+              after = foldAssign(record, worker, now);
+              break;
+            case "lost":
+              after = foldLost(record, "silent", now);
+              break;
+            case "back":
+              after = foldBack(record, now);
+              break;
+            case "giveUp":
+              after = foldGiveUp(record, "gone", now);
+              break;
+            case "retry":
+              after = foldRetry(record, undefined, now);
+              break;
+          }
+        } catch (error) {
+          expect(error).toBeInstanceOf(Refused);
+        }
+        expect(equals(JobRecordSchema, before, untouched)).toBe(true);
+        if (!after) continue;
+        record = after;
+        check(before, after, each.kind);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+function check(before: JobRecord, after: JobRecord, kind: string): void {
+  expect(after.spec?.generation ?? 0n).toBeGreaterThanOrEqual(before.spec?.generation ?? 0n);
+  for (const setting of after.spec?.levers ?? [])
+    expect(setting.generation).toBeLessThanOrEqual(after.spec?.generation ?? 0n);
+  if (hasEnded(before) && kind !== "retry") expect(after.state).toBe(before.state);
+  if (hasEnded(after)) {
+    expect(openAttempt(after)).toBeUndefined();
+    expect(after.receipts.filter(isOpen)).toEqual([]);
+    expect(after.endedAtUs).not.toBe(0n);
+  }
+  expect(after.attempts.slice(0, -1).every((attempt) => attempt.endedAtUs !== 0n)).toBe(true);
+  expect(after.attempts.length).toBeGreaterThanOrEqual(before.attempts.length);
+  for (const attempt of before.attempts) {
+    const later = after.attempts.find((each) => each.number === attempt.number);
+    if (attempt.endedAtUs !== 0n) expect(later?.end).toEqual(attempt.end);
+  }
+  for (const receipt of before.receipts) {
+    const later = after.receipts.find((each) => each.generation === receipt.generation);
+    if (isOpen(receipt)) expect(later).toBeDefined();
+    else if (later) expect(later.state).toBe(receipt.state);
+  }
+  const open = openAttempt(after);
+  if (after.state === JobState.RUNNING || after.state === JobState.PAUSED || after.state === JobState.LOST)
+    expect(open).toBeDefined();
+  if (after.state === JobState.PAUSED) {
+    const said = open?.levers.find((each) => each.value?.value.case === "run")?.value;
+    expect(said && wantedMode(said)).toBe(RunMode.PAUSE);
+  }
+  expect(after.state === JobState.LOST).toBe(open !== undefined && open.lostAtUs !== 0n);
+}
+
+function wantedMode(value: LeverValue): RunMode {
+  return value.value.case === "run" ? value.value.value.mode : RunMode.UNSPECIFIED;
+}

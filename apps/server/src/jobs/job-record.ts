@@ -1,0 +1,151 @@
+import { clone } from "@bufbuild/protobuf";
+import {
+  JobRecordSchema,
+  JobState,
+  ReceiptState,
+  RunMode,
+  type Attempt,
+  type JobRecord,
+  type LeverValue,
+  type Receipt,
+} from "@signalbox/protocol";
+import { leverOf, settingOf, type Lever } from "./levers.ts";
+
+// What the folds of a job share: reading a record, and the few ways in which all of them change one.
+
+/** Longest reason that is stored, characters. */
+export const longestEndReason = 2000;
+
+/** The attempt that has not ended, if there is one. */
+export function openAttempt(record: JobRecord): Attempt | undefined {
+  const newest = record.attempts.at(-1);
+  return newest && newest.endedAtUs === 0n ? newest : undefined;
+}
+
+/** Whether the job has reached an end state. Only a retry leaves it. */
+export function hasEnded(record: JobRecord): boolean {
+  return record.state === JobState.SUCCEEDED || record.state === JobState.FAILED || record.state === JobState.CANCELED;
+}
+
+/** Whether a receipt still waits for its decision. */
+export function isOpen(receipt: Receipt): boolean {
+  return receipt.state === ReceiptState.ACCEPTED || receipt.state === ReceiptState.DELIVERED;
+}
+
+/**
+ * A copy to change. Of the decided receipts it keeps the newest of each lever: each decision is in the entry that made it, and in the
+ * record until the next one.
+ */
+export function begin(before: JobRecord): JobRecord {
+  const record = clone(JobRecordSchema, before);
+  const newest = new Map<Lever, bigint>();
+  for (const receipt of record.receipts) {
+    const lever = leverOf(receipt.value);
+    if (!isOpen(receipt) && receipt.generation > (newest.get(lever) ?? 0n)) newest.set(lever, receipt.generation);
+  }
+  record.receipts = record.receipts.filter(
+    (receipt) => isOpen(receipt) || newest.get(leverOf(receipt.value)) === receipt.generation,
+  );
+  return record;
+}
+
+export function setState(record: JobRecord, state: JobState, reason: string, now: number): void {
+  if (record.state !== state) record.stateSinceUs = BigInt(now);
+  record.state = state;
+  record.reason = reason.slice(0, longestEndReason);
+}
+
+/** Sets the state from what the open attempt's worker has reported. */
+export function observe(record: JobRecord, attempt: Attempt, now: number): void {
+  if (attempt.endedAtUs !== 0n) return;
+  const run = attempt.levers.find((each) => each.value?.value.case === "run")?.value?.value;
+  const paused = run?.case === "run" && run.value.mode === RunMode.PAUSE;
+  setState(record, attempt.startedAtUs === 0n ? JobState.QUEUED : paused ? JobState.PAUSED : JobState.RUNNING, "", now);
+}
+
+export function endJob(record: JobRecord, state: JobState, reason: string, now: number): void {
+  setState(record, state, reason, now);
+  record.endedAtUs = BigInt(now);
+  for (const receipt of record.receipts) {
+    if (!isOpen(receipt)) continue;
+    receipt.decidedAtUs = BigInt(now);
+    if (isCancel(receipt.value) && state === JobState.CANCELED) {
+      receipt.state = ReceiptState.APPLIED;
+      receipt.attempt = record.attempts.at(-1)?.number ?? 0;
+      receipt.atLine = record.attempts.at(-1)?.end?.endLine ?? 0n;
+    } else {
+      receipt.state = ReceiptState.REJECTED;
+      receipt.reason = state === JobState.CANCELED ? "the job was canceled first" : `the job ${stateWord(state)} first`;
+    }
+  }
+}
+
+/** Decides the receipts of a lever by a report of `generation`. Returns whether one was open. */
+export function decideReceipts(
+  record: JobRecord,
+  lever: Lever,
+  generation: bigint,
+  outcome: ReceiptState,
+  reason: string,
+  at: bigint,
+  place: { attempt?: number; atLine?: bigint },
+): boolean {
+  let decided = false;
+  for (const receipt of record.receipts) {
+    if (!isOpen(receipt) || leverOf(receipt.value) !== lever || receipt.generation > generation) continue;
+    // What was refused takes no other's place.
+    if (outcome === ReceiptState.REJECTED && receipt.generation < generation && isLatched(receipt)) continue;
+    decided = true;
+    receipt.decidedAtUs = at;
+    if (receipt.deliveredAtUs === 0n) receipt.deliveredAtUs = at;
+    if (receipt.generation === generation) {
+      receipt.state = outcome;
+      receipt.reason = reason;
+      receipt.attempt = place.attempt ?? 0;
+      receipt.atLine = place.atLine ?? 0n;
+    } else {
+      receipt.state = ReceiptState.SUPERSEDED;
+      receipt.supersededBy = generation;
+    }
+  }
+  return decided;
+}
+
+export function isCancel(value: LeverValue | undefined): boolean {
+  return value?.value.case === "run" && value.value.value.mode === RunMode.CANCEL;
+}
+
+/** A state in the words that people read. */
+export function stateWord(state: JobState): string {
+  return stateWords[state] ?? "unknown";
+}
+
+const stateWords: Readonly<Record<JobState, string>> = {
+  [JobState.UNSPECIFIED]: "unknown",
+  [JobState.QUEUED]: "waiting",
+  [JobState.RUNNING]: "running",
+  [JobState.PAUSED]: "paused",
+  [JobState.SUCCEEDED]: "succeeded",
+  [JobState.FAILED]: "failed",
+  [JobState.CANCELED]: "canceled",
+  [JobState.LOST]: "lost",
+};
+
+/** Whether a receipt is of a cancel that the worker has and that is not decided. */
+export function isLatched(receipt: Receipt): boolean {
+  return receipt.state === ReceiptState.DELIVERED && isCancel(receipt.value);
+}
+
+/** What run and priority ask of a job that no worker has takes effect at once: the queue obeys them. */
+export function obeyInQueue(record: JobRecord, now: number): void {
+  const at = BigInt(now);
+  for (const lever of ["run", "priority"] as const) {
+    const setting = settingOf(record.spec, lever);
+    if (!setting) continue;
+    decideReceipts(record, lever, setting.generation, ReceiptState.APPLIED, "", at, {});
+    if (setting.hold?.endsAtUs === 0n) setting.hold.endsAtUs = at + setting.hold.durationMs * 1000n;
+    const { value } = setting.value ?? {};
+    if (value?.case === "run" && value.value.mode === RunMode.CANCEL)
+      endJob(record, JobState.CANCELED, value.value.reason || "canceled before it started", now);
+  }
+}

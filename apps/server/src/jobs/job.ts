@@ -1,0 +1,233 @@
+import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  CommandSchema,
+  JobEntrySchema,
+  JobRecordSchema,
+  type Actor,
+  type Command,
+  type JobEntry,
+  type JobRecord,
+  type Vitals,
+} from "@signalbox/protocol";
+import type { Clock } from "../clock.ts";
+import { Refused } from "../refused.ts";
+import {
+  Conflict,
+  UnknownOutcome,
+  type Journal,
+  type JournalEntry,
+  type Position,
+  type TopicWriter,
+} from "../store/store.ts";
+import { foldCommand } from "./fold-command.ts";
+import { commandBody, RequestIds } from "./request-ids.ts";
+
+/** What a decision adds to a job's history. */
+export interface Decision {
+  readonly actor: Actor;
+  readonly requestId?: string;
+  readonly cause: JobEntry["cause"];
+  /** The record after it. */
+  readonly record: JobRecord;
+}
+
+/** Called after an entry is durable, in order, once for each entry of this job. */
+export type AfterEntry = (job: Job, before: JobRecord | undefined) => void;
+
+/** The topic of a job's entries. */
+export function jobTopic(jobId: string): string {
+  return `job/${jobId}`;
+}
+
+/** The topics of all jobs start with this. */
+export const jobTopicPrefix = "job/";
+
+const tries = 5;
+/** Decoding a run must not hold up the event loop. */
+const readAhead = { maxEntries: 100 };
+
+/**
+ * One job: its newest record, and the only way to change it. A change is one entry of the job's topic, conditional on the entry
+ * before; changes of a job happen one after the other.
+ */
+export class Job {
+  readonly id: string;
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  readonly #vitalsOf: (jobId: string) => Vitals | undefined;
+  readonly #afterEntry: AfterEntry;
+  #record: JobRecord;
+  #writer: TopicWriter | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Read from the history when first needed. */
+  #requests: RequestIds | undefined;
+
+  private constructor(parts: JobParts, record: JobRecord) {
+    this.id = record.id;
+    this.#journal = parts.journal;
+    this.#clock = parts.clock;
+    this.#vitalsOf = parts.vitalsOf;
+    this.#afterEntry = parts.afterEntry;
+    this.#record = record;
+  }
+
+  /** A job that is stored already. `record.entryPosition` is set. */
+  static known(parts: JobParts, record: JobRecord): Job {
+    return new Job(parts, record);
+  }
+
+  /**
+   * Stores a job's first entry. Throws Conflict if the job exists: then read it with {@link readRecord}.
+   */
+  static async start(parts: JobParts, decision: Decision): Promise<Job> {
+    const writer = await parts.journal.open(jobTopic(decision.record.id), 0);
+    const job = new Job(parts, decision.record);
+    job.#writer = writer;
+    job.#requests = new RequestIds();
+    await job.#append(writer, decision);
+    return job;
+  }
+
+  /** The newest durable state. Never change it. `entryPosition` says which entry it is the state after. */
+  get record(): JobRecord {
+    return this.#record;
+  }
+
+  /**
+   * Decides on the newest record and stores the decision. `decide` returns undefined to change nothing, and may throw Refused. It is
+   * called again if somebody else wrote first. Resolves with the newest record when that is durable.
+   */
+  update(decide: (record: JobRecord, now: number) => Decision | undefined): Promise<JobRecord> {
+    return this.#inTurn(async () => {
+      for (let attempt = 1; ; attempt++) {
+        const writer = (this.#writer ??= await this.#open());
+        const decision = decide(this.#record, this.#clock());
+        if (!decision) return this.#record;
+        try {
+          await this.#append(writer, decision);
+          return this.#record;
+        } catch (error) {
+          this.#writer = undefined;
+          if (!(error instanceof Conflict || error instanceof UnknownOutcome) || attempt >= tries) throw error;
+          // The entry may have landed all the same: the next decision is made on what is really stored.
+        }
+      }
+    });
+  }
+
+  /**
+   * Stores a command, once for each request id. Returns the record after it and the command's generation. Throws Refused; a repeated
+   * id with another body is refused as 'exists'. `check` may refuse what is otherwise in order; a repeated id is not checked again.
+   */
+  async command(
+    command: Command,
+    actor: Actor,
+    requestId: string,
+    check: (before: JobRecord) => void = () => undefined,
+  ): Promise<{ record: JobRecord; generation: bigint }> {
+    const record = await this.once(requestId, actor, commandBody(command), (before, now) => {
+      const { record, generation } = foldCommand(before, command, actor, requestId, now);
+      check(before);
+      return { cause: { case: "command", value: { ...clone(CommandSchema, command), generation } }, record };
+    });
+    const known = this.#requests?.get(actor, requestId);
+    return { record, generation: known?.generation ?? 0n };
+  }
+
+  /**
+   * Like {@link update}, once for each request id of an actor: the same id changes nothing the second time. With another `body` it is
+   * refused as 'exists'.
+   */
+  async once(
+    requestId: string,
+    actor: Actor,
+    body: string,
+    decide: (record: JobRecord, now: number) => Pick<Decision, "cause" | "record">,
+  ): Promise<JobRecord> {
+    await this.#inTurn(async () => (this.#requests ??= await this.#readRequests()));
+    return this.update((before, now) => {
+      const known = this.#requests?.get(actor, requestId);
+      if (!known) return { actor, requestId, ...decide(before, now) };
+      if (known.body !== body)
+        throw new Refused("exists", `Request id ${requestId} was used for something else on this job. Use a new id.`);
+      return undefined;
+    });
+  }
+
+  /** The request ids of the job's history. */
+  async #readRequests(): Promise<RequestIds> {
+    const requests = new RequestIds();
+    let position: Position = 0;
+    for (;;) {
+      const entries = await this.#journal.read(jobTopic(this.id), position, readAhead);
+      const newest = entries.at(-1);
+      if (!newest) return requests;
+      for (const { data } of entries) requests.learn(fromBinary(JobEntrySchema, data));
+      position = newest.position;
+    }
+  }
+
+  async #open(): Promise<TopicWriter> {
+    const writer = await this.#journal.open(jobTopic(this.id));
+    if (writer.opened && BigInt(writer.opened.position) !== this.#record.entryPosition) {
+      const record = readRecord(writer.opened);
+      const requests = this.#requests && (await this.#readRequests());
+      const before = this.#record;
+      this.#record = record;
+      this.#requests = requests;
+      this.#afterEntry(this, before);
+    }
+    return writer;
+  }
+
+  async #append(writer: TopicWriter, decision: Decision): Promise<void> {
+    const record = decision.record;
+    const vitals = this.#vitalsOf(this.id);
+    record.entryPosition = 0n;
+    delete record.vitals;
+    const entry = create(JobEntrySchema, {
+      atUs: BigInt(this.#clock()),
+      actor: decision.actor,
+      requestId: decision.requestId ?? "",
+      cause: decision.cause,
+      record,
+      ...(vitals ? { vitals } : {}),
+    });
+    const position = await writer.append(toBinary(JobEntrySchema, entry), 0);
+    const before = record === this.#record ? undefined : this.#record;
+    record.entryPosition = BigInt(position);
+    if (vitals) record.vitals = vitals;
+    this.#record = record;
+    this.#requests?.learn(entry);
+    this.#afterEntry(this, before);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work, work);
+    this.#turn = turn.catch(() => undefined); // The caller gets the error from `turn`; the next one only waits for its turn.
+    return turn;
+  }
+}
+
+/** What a job stands on. */
+export interface JobParts {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  /** The vitals of this moment, stored with each entry. */
+  readonly vitalsOf: (jobId: string) => Vitals | undefined;
+  readonly afterEntry: AfterEntry;
+}
+
+/** The record in a job's stored entry, with its position. */
+export function readRecord(stored: JournalEntry): JobRecord {
+  const { record, vitals } = fromBinary(JobEntrySchema, stored.data);
+  if (!record) throw new Error(`the entry at ${stored.position} holds no record`);
+  record.entryPosition = BigInt(stored.position);
+  if (vitals) record.vitals = vitals;
+  return record;
+}
+
+/** A record in the form in which it travels and is cached: with its position and vitals. */
+export function encodeRecord(record: JobRecord): Uint8Array {
+  return toBinary(JobRecordSchema, record);
+}

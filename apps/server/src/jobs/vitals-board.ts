@@ -1,0 +1,95 @@
+import { clone, create, toBinary } from "@bufbuild/protobuf";
+import { VitalsSchema, type Vitals } from "@signalbox/protocol";
+
+interface Slot {
+  vitals: Vitals;
+  version: number;
+  encoded: Uint8Array | undefined;
+}
+
+/** So many jobs that have ended are kept, so that who watches sees their last vitals. Their records hold them for good. */
+const keptEnded = 1_000;
+
+/**
+ * The newest vitals of each job, in memory only. Readers ask what changed since the version that they have seen, at their own pace;
+ * a vitals message is encoded once, however many read it.
+ */
+export class VitalsBoard {
+  readonly #slots = new Map<string, Slot>();
+  /** Job ids by rising version: the newest change is last. */
+  readonly #byChange = new Map<string, number>();
+  /** Jobs that have ended, the oldest end first. */
+  readonly #ended = new Set<string>();
+  #version = 0;
+
+  /** Rises with every change. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** A copy of a job's vitals, as they are now. */
+  get(jobId: string): Vitals | undefined {
+    const slot = this.#slots.get(jobId);
+    return slot && clone(VitalsSchema, slot.vitals);
+  }
+
+  /** A job's vitals to look at; never change them. */
+  peek(jobId: string): Readonly<Vitals> | undefined {
+    return this.#slots.get(jobId)?.vitals;
+  }
+
+  /** Changes a job's vitals in place; `change` gets the present ones, or empty ones. */
+  change(jobId: string, change: (vitals: Vitals) => void): void {
+    let slot = this.#slots.get(jobId);
+    if (!slot)
+      this.#slots.set(jobId, (slot = { vitals: create(VitalsSchema, { jobId }), version: 0, encoded: undefined }));
+    change(slot.vitals);
+    slot.encoded = undefined;
+    slot.version = ++this.#version;
+    this.#byChange.delete(jobId);
+    this.#byChange.set(jobId, slot.version);
+  }
+
+  /** Begins a new attempt: what was measured of the one before is forgotten. */
+  begin(jobId: string, attempt: number): void {
+    this.#slots.delete(jobId);
+    this.#ended.delete(jobId);
+    this.change(jobId, (vitals) => (vitals.attempt = attempt));
+  }
+
+  /** Sets vitals that were read from the store. */
+  restore(vitals: Vitals): void {
+    this.change(vitals.jobId, (empty) => Object.assign(empty, clone(VitalsSchema, vitals)));
+  }
+
+  /** The job has ended: its vitals are forgotten some time after, when newer ones have ended. */
+  retire(jobId: string): void {
+    this.#ended.delete(jobId);
+    this.#ended.add(jobId);
+    const [oldest] = this.#ended;
+    if (this.#ended.size <= keptEnded || oldest === undefined) return;
+    this.#ended.delete(oldest);
+    this.#slots.delete(oldest);
+    this.#byChange.delete(oldest);
+  }
+
+  /** Encoded vitals of the jobs that changed after `version` (0: of all jobs), and of `only`, if it is given, nothing else. */
+  changedSince(version: number, only?: string): Uint8Array[] {
+    if (only !== undefined) {
+      const slot = this.#slots.get(only);
+      return slot && slot.version > version ? [this.#encode(slot)] : [];
+    }
+    if (version === this.#version) return [];
+    const changed: Uint8Array[] = [];
+    for (const [jobId, at] of [...this.#byChange].reverse()) {
+      if (at <= version) break;
+      const slot = this.#slots.get(jobId);
+      if (slot) changed.push(this.#encode(slot));
+    }
+    return changed;
+  }
+
+  #encode(slot: Slot): Uint8Array {
+    return (slot.encoded ??= toBinary(VitalsSchema, slot.vitals));
+  }
+}

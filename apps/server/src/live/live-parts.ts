@@ -1,0 +1,16 @@
+import type { Jobs } from "../jobs/jobs.ts";
+import type { Logs } from "../logs/logs.ts";
+import type { Store } from "../store/store.ts";
+import type { Workers } from "../workers/workers.ts";
+import type { Cursors } from "./cursors.ts";
+
+/** What subscriptions read from. */
+export interface LiveParts {
+  readonly store: Store;
+  readonly jobs: Jobs;
+  readonly logs: Logs;
+  readonly workers: Workers;
+  readonly cursors: Cursors;
+  /** The attempt that a reader means: 0 is the newest. Throws Refused if there is no such job or attempt. */
+  readonly attemptOf: (jobId: string, attempt: number) => number | Promise<number>;
+}

@@ -1,0 +1,98 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  SubscriptionErrorSchema,
+  WatchHeartbeatSchema,
+  WatchHelloSchema,
+  type Subscription,
+  type WatchRequest,
+  type WatchResponse,
+} from "@signalbox/protocol";
+import type { Clock } from "../clock.ts";
+import { Refused } from "../refused.ts";
+import { statusOf } from "../status.ts";
+import type { LiveParts } from "./live-parts.ts";
+import { merge } from "./merge.ts";
+import { pause } from "../pause.ts";
+import { step } from "./step.ts";
+import { watchJob } from "./watch-job.ts";
+import { watchJobs, watchJobTypes } from "./watch-jobs.ts";
+import { watchLog } from "./watch-log.ts";
+import { watchVitals } from "./watch-vitals.ts";
+
+const mostSubscriptions = 32;
+const longestId = 100;
+const heartbeatEveryMs = 5_000;
+
+/** Follows a list of subscriptions: hello at once, heartbeats, and what each has to say. One that fails ends alone. Throws Refused. */
+export async function* watch(
+  parts: LiveParts,
+  request: WatchRequest,
+  serverVersion: string,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<WatchResponse> {
+  checkRequest(request);
+  yield step("", {
+    case: "hello",
+    value: create(WatchHelloSchema, { storeId: parts.store.id, serverVersion, serverTimeUs: BigInt(clock()) }),
+  });
+  yield* merge(
+    (stop) => [heartbeats(clock, stop), ...request.subscriptions.flatMap((each) => sourcesOf(parts, each, stop))],
+    signal,
+  );
+}
+
+function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSignal): AsyncGenerator<WatchResponse>[] {
+  const { kind, id } = subscription;
+  const guard = (source: AsyncGenerator<WatchResponse>) => untilRefused(id, source);
+  switch (kind.case) {
+    case "jobs": {
+      const sources = [watchJobs(parts, subscription, signal), watchVitals(parts, id, undefined, signal)];
+      if (kind.value.withJobTypes) sources.push(watchJobTypes(parts, subscription, signal));
+      return sources.map(guard);
+    }
+    case "job":
+      return [watchJob(parts, subscription, kind.value, signal), watchVitals(parts, id, kind.value.jobId, signal)].map(
+        guard,
+      );
+    case "log":
+      return [guard(watchLog(parts, subscription, kind.value, signal))];
+    case undefined:
+      throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job or log.`);
+  }
+}
+
+/** A refusal ends the subscription that it concerns, with a message, and no other. */
+async function* untilRefused(id: string, source: AsyncGenerator<WatchResponse>): AsyncGenerator<WatchResponse> {
+  try {
+    yield* source;
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    yield step(id, {
+      case: "error",
+      value: create(SubscriptionErrorSchema, { code: statusOf(error), message: error.message }),
+    });
+  }
+}
+
+async function* heartbeats(clock: Clock, signal: AbortSignal): AsyncGenerator<WatchResponse> {
+  while (!signal.aborted) {
+    await pause(heartbeatEveryMs, signal);
+    if (!signal.aborted)
+      yield step("", { case: "heartbeat", value: create(WatchHeartbeatSchema, { serverTimeUs: BigInt(clock()) }) });
+  }
+}
+
+function checkRequest({ subscriptions }: WatchRequest): void {
+  if (subscriptions.length < 1 || subscriptions.length > mostSubscriptions) {
+    throw new Refused("invalid", `A watch has 1 to ${mostSubscriptions} subscriptions, not ${subscriptions.length}.`);
+  }
+  const ids = new Set<string>();
+  for (const { id, kind } of subscriptions) {
+    if (id.length < 1 || id.length > longestId)
+      throw new Refused("invalid", `A subscription's id has 1 to ${longestId} characters, not ${id.length}.`);
+    if (ids.has(id)) throw new Refused("invalid", `Two subscriptions have the id '${id}'.`);
+    if (!kind.case) throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job or log.`);
+    ids.add(id);
+  }
+}

@@ -1,0 +1,70 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Logger } from "../logger.ts";
+import { Refused } from "../refused.ts";
+import { statusOf } from "../status.ts";
+import { StoreClosed, UnknownOutcome } from "../store/store.ts";
+
+/**
+ * Turns what the domain throws into status codes: the one place that does. A refusal keeps its message and details; what is unexpected
+ * is logged with its cause and answered blandly.
+ */
+export function errorInterceptor(logger: Logger): Interceptor {
+  return (next) => async (request) => {
+    const convert = (error: unknown) =>
+      toConnectError(error, request.signal, (unexpected) =>
+        logger.error({ err: unexpected, method: request.method.name }, "unexpected error in a call"),
+      );
+    try {
+      const response = await next(request);
+      return response.stream ? { ...response, message: converting(response.message, convert) } : response;
+    } catch (error) {
+      throw convert(error);
+    }
+  };
+}
+
+async function* converting<T>(
+  messages: AsyncIterable<T>,
+  convert: (error: unknown) => ConnectError,
+): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw convert(error);
+  }
+}
+
+function toConnectError(error: unknown, signal: AbortSignal, report: (error: unknown) => void): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (error instanceof Refused)
+    return new ConnectError(error.message, statusOf(error), undefined, [...error.details], error);
+  const reason: unknown = signal.reason;
+  if (signal.aborted && reason instanceof ConnectError) return reason;
+  if (signal.aborted) return new ConnectError("The call was ended.", Code.Canceled, undefined, undefined, error);
+  if (error instanceof StoreClosed)
+    return new ConnectError(
+      "The server is stopping. Try again in a moment.",
+      Code.Unavailable,
+      undefined,
+      undefined,
+      error,
+    );
+  if (error instanceof UnknownOutcome) {
+    report(error);
+    return new ConnectError(
+      "The store did not confirm the write; it may or may not have happened. Try again with the same request id.",
+      Code.Unavailable,
+      undefined,
+      undefined,
+      error,
+    );
+  }
+  report(error);
+  return new ConnectError(
+    "The server could not do this because of a fault of its own; its log says more.",
+    Code.Internal,
+    undefined,
+    undefined,
+    error,
+  );
+}

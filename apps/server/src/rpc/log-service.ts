@@ -1,0 +1,40 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { addRawMessages, ReadLogsResponseSchema, type LogService } from "@signalbox/protocol";
+import { maxReadBytes, type Logs } from "../logs/logs.ts";
+
+const entriesField = 2;
+
+/** The service that reads stored lines. `attemptOf` finds the attempt that is meant, or throws Refused. */
+export function logService(
+  logs: Logs,
+  attemptOf: (jobId: string, attempt: number) => number | Promise<number>,
+): ServiceImpl<typeof LogService> {
+  return {
+    async readLogs(request) {
+      const { jobId } = request;
+      const attempt = await attemptOf(jobId, request.attempt);
+      const fromLine = Math.max(1, Number(request.fromLine));
+      const untilLine = request.lineCount === 0n ? Infinity : fromLine + Number(request.lineCount);
+      const maxBytes = request.maxBytes === 0 ? maxReadBytes : Math.min(request.maxBytes, maxReadBytes);
+      const end = await logs.end(jobId, attempt);
+      const from = await logs.find(jobId, attempt, fromLine);
+      const run = fromLine >= end.nextLine ? [] : await logs.read(jobId, attempt, from, maxBytes);
+      let nextLine = fromLine;
+      const wanted: Uint8Array[] = [];
+      for (const { data, mark } of run) {
+        if (nextLine >= untilLine) break;
+        wanted.push(data);
+        nextLine = mark;
+      }
+      const response = create(ReadLogsResponseSchema, {
+        attempt,
+        endLine: BigInt(Math.max(end.nextLine, nextLine)),
+        nextLine: BigInt(nextLine),
+        sealed: end.sealed,
+      });
+      addRawMessages(response, entriesField, wanted);
+      return response;
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { WelcomeSchema, type ConnectRequest, type ConnectResponse, type WorkerService } from "@signalbox/protocol";
+import type { Clock } from "../clock.ts";
+import { merge } from "../live/merge.ts";
+import { pause } from "../pause.ts";
+import { Refused } from "../refused.ts";
+import { heartbeatMs, leaseMs } from "../workers/lease-clock.ts";
+import { down, type WorkerSession } from "../workers/worker-session.ts";
+import type { Workers } from "../workers/workers.ts";
+
+/** How long a stream may be open without saying what it is about. */
+const firstMessageMs = 10_000;
+
+/** The service that workers call. */
+export function workerService(workers: Workers, storeId: string, clock: Clock): ServiceImpl<typeof WorkerService> {
+  return {
+    async *connect(requests, context) {
+      const incoming = requests[Symbol.asyncIterator]();
+      const first = await firstMessage(incoming, context.signal);
+      if (first?.message.case !== "hello") throw new Refused("invalid", "The first message of Connect is hello.");
+      const session = await workers.connect(first.message.value);
+      // Where the worker has gone while a message waits to be sent, `finally` does not run.
+      const gone = () => workers.disconnect(session);
+      context.signal.addEventListener("abort", gone, { once: true });
+      try {
+        if (context.signal.aborted) return;
+        yield down({
+          case: "welcome",
+          value: create(WelcomeSchema, {
+            storeId,
+            serverTimeUs: BigInt(clock()),
+            epoch: session.epoch,
+            heartbeatMs,
+            leaseMs,
+          }),
+        });
+        yield* merge(
+          (stop) => [heartbeats(session, clock, stop), session.messages(stop), listen(workers, session, incoming)],
+          AbortSignal.any([context.signal, session.closed]),
+        );
+        session.throwReason();
+      } finally {
+        context.signal.removeEventListener("abort", gone);
+        workers.disconnect(session);
+      }
+    },
+
+    async *pushLogs(requests, context) {
+      const incoming = requests[Symbol.asyncIterator]();
+      const first = await firstMessage(incoming, context.signal);
+      if (first?.message.case !== "open") throw new Refused("invalid", "The first message of PushLogs is open.");
+      const open = first.message.value;
+      const session = workers.sessionOf(open.incarnation);
+      yield* workers.ingest.push(open, session, incoming, context.signal);
+    },
+  };
+}
+
+/** The first message of a stream; undefined if the stream ends before. Throws Refused if it does not come in time. */
+async function firstMessage<T>(incoming: AsyncIterator<T>, signal: AbortSignal): Promise<T | undefined> {
+  const stop = new AbortController();
+  try {
+    const late = pause(firstMessageMs, AbortSignal.any([signal, stop.signal])).then(() => "late" as const);
+    const first = await Promise.race([incoming.next(), late]);
+    if (first === "late")
+      throw new Refused("invalid", `The first message did not come within ${firstMessageMs / 1000} s.`);
+    return first.done ? undefined : first.value;
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Takes what the worker says; yields nothing. When the worker ends its side, so does the session. */
+async function* listen(
+  workers: Workers,
+  session: WorkerSession,
+  incoming: AsyncIterator<ConnectRequest>,
+): AsyncGenerator<ConnectResponse, void> {
+  for (;;) {
+    const next = await incoming.next();
+    if (next.done) {
+      session.end();
+      return;
+    }
+    workers.heard(session);
+    const { message } = next.value;
+    switch (message.case) {
+      case "heartbeat":
+        workers.heartbeat(session, message.value);
+        break;
+      case "report":
+        await workers.report(session, message.value);
+        break;
+      case "vitals":
+        workers.vitals(session, message.value);
+        break;
+      case "leaving":
+        workers.leaving(session);
+        break;
+      case "hello":
+        throw new Refused("invalid", "Hello is said once, as the first message of Connect.");
+      case undefined:
+        // A message of a newer SDK that this server does not know: a sign of life all the same.
+        break;
+    }
+  }
+  yield* [];
+}
+
+async function* heartbeats(session: WorkerSession, clock: Clock, signal: AbortSignal): AsyncGenerator<ConnectResponse> {
+  while (!signal.aborted) {
+    yield session.heartbeat(clock());
+    await pause(heartbeatMs, signal);
+  }
+}

@@ -1,0 +1,158 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { authenticateMachines, authenticateOperators } from "./auth/authenticate.ts";
+import { openKeyFile } from "./auth/key-file.ts";
+import { createLoginCodes } from "./auth/login-codes.ts";
+import { createSessionCookie } from "./auth/session-cookie.ts";
+import { loginLink } from "./auth/session-routes.ts";
+import { isLoopback, type Config, type ListenAt } from "./config.ts";
+import { openDomain, type Domain } from "./domain.ts";
+import { createMetrics } from "./http/metrics.ts";
+import { createOperatorListener } from "./http/operator-listener.ts";
+import { createWorkerListener } from "./http/worker-listener.ts";
+import type { Logger } from "./logger.ts";
+import { errorInterceptor } from "./rpc/errors.ts";
+import { removeServerFile, writeServerFile } from "./server-file.ts";
+import { openSqliteStore } from "./store/sqlite/open-sqlite-store.ts";
+
+/** Answers of these calls hold stored bytes that a JSON encoder would leave out. Streams are binary anyway. */
+const binaryOnly = new Set(["signalbox.v1.LogService/ReadLogs"]);
+
+/** The parts of a server, put together. */
+export interface SignalboxServer {
+  readonly domain: Domain;
+  /** The file that workers and programs of this user read the token from. */
+  readonly tokenFile: string;
+  /** Address to open in a browser, without trailing slash. Known after `start`. */
+  readonly origin: string;
+  /** Address for workers on this machine, without trailing slash. Known after `start`. */
+  readonly workerUrl: string;
+  /** Aborts, with the error as its reason, when the store cannot go on: the process should say so and end. */
+  readonly failed: AbortSignal;
+  /** A new link that signs a browser in, once. */
+  newLink(): string;
+  /** Listens. Throws CannotListen; `stop` is to be called in any case. */
+  start(): Promise<void>;
+  /** Not ready any more, no more work for workers; everything else goes on, so that they can report how they end. */
+  beginDrain(): void;
+  /** Ends streams with UNAVAILABLE, closes the listeners, then the store. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Opens the store, the keys and the domain, and composes the listeners; it listens nowhere yet. Throws StoreLocked if another process has the data folder.
+ */
+export async function openServer(config: Config, logger: Logger, version: string): Promise<SignalboxServer> {
+  const { dataFolder } = config;
+  await mkdir(dataFolder, { recursive: true, mode: 0o700 });
+  const store = await openSqliteStore({ folder: dataFolder, logger });
+  let domain: Domain;
+  let token: string;
+  let cookieKey: string;
+  try {
+    token = await openKeyFile(dataFolder, "token");
+    cookieKey = await openKeyFile(dataFolder, "cookie.key");
+    domain = await openDomain({ store, logger, serverVersion: version });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+
+  const metrics = createMetrics();
+  domain.addMetrics(metrics.registry);
+  const codes = createLoginCodes();
+  const cookie = createSessionCookie(cookieKey, () => operator.port);
+  const authenticateToken = authenticateMachines(token);
+  const origin = () => originOf(config, operator.port);
+  const interceptors = [errorInterceptor(logger)];
+  let state: "starting" | "running" | "draining" = "starting";
+
+  const operator = createOperatorListener({
+    listen: config.operator,
+    allowedHosts: config.allowedHosts,
+    webFolder: config.webFolder,
+    logger,
+    metrics,
+    interceptors,
+    routes: domain.operatorRoutes,
+    readLog: domain.readLog,
+    binaryOnly,
+    authenticate: authenticateOperators(token, cookie),
+    authenticateToken,
+    codes,
+    cookie,
+    origin,
+    notReady: () => (store.failed.aborted ? "the store has failed" : state === "running" ? undefined : state),
+  });
+  const worker = createWorkerListener({
+    listen: config.worker,
+    logger,
+    metrics,
+    interceptors,
+    routes: domain.workerRoutes,
+    authenticate: authenticateToken,
+    origin,
+  });
+
+  const server: SignalboxServer = {
+    domain,
+    tokenFile: join(dataFolder, "token"),
+    failed: store.failed,
+    get origin() {
+      return origin();
+    },
+    get workerUrl() {
+      return localUrl(config.worker, worker.port);
+    },
+    newLink: () => loginLink(origin(), codes.issue()),
+
+    async start() {
+      await worker.start();
+      await operator.start();
+      await writeServerFile(dataFolder, {
+        pid: process.pid,
+        origin: origin(),
+        operatorUrl: localUrl(config.operator, operator.port),
+        workerUrl: server.workerUrl,
+      });
+      state = "running";
+    },
+
+    beginDrain() {
+      state = "draining";
+      domain.beginDrain();
+    },
+
+    stop() {
+      stopped ??= (async () => {
+        server.beginDrain();
+        await Promise.all([operator.stop(), worker.stop()]);
+        await domain.close();
+        await store.close();
+        await removeServerFile(dataFolder);
+      })();
+      return stopped;
+    },
+  };
+  let stopped: Promise<void> | undefined;
+  return server;
+}
+
+function originOf({ operator, allowedHosts }: Config, port: number): string {
+  if (isLoopback(operator.host)) return `http://localhost:${port}`;
+  return `http://${allowedHosts[0] ?? bracketed(reachable(operator.host))}:${port}`;
+}
+
+/** The address at which this machine itself reaches a listener. */
+function localUrl({ host }: ListenAt, port: number): string {
+  return `http://${bracketed(reachable(host))}:${port}`;
+}
+
+function reachable(host: string): string {
+  if (host === "loopback" || host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}
+
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,64 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient, createRouterTransport, type Client } from "@connectrpc/connect";
+import { JobService, LiveService, LogService, WorkerService } from "@signalbox/protocol";
+import { pino } from "pino";
+import { callerKey } from "../auth/caller.ts";
+import { openDomain, type Domain } from "../domain.ts";
+import { errorInterceptor } from "../rpc/errors.ts";
+import { openSqliteStore } from "../store/sqlite/open-sqlite-store.ts";
+import type { Store } from "../store/store.ts";
+
+/** A domain over a real store in a temporary folder, and clients that speak to its services in memory, through real serialisation. */
+export interface TestDomain extends AsyncDisposable {
+  readonly folder: string;
+  readonly store: Store;
+  readonly domain: Domain;
+  readonly jobs: Client<typeof JobService>;
+  readonly logs: Client<typeof LogService>;
+  readonly live: Client<typeof LiveService>;
+  readonly workers: Client<typeof WorkerService>;
+  /** Closes domain and store, and opens them again on the same folder. */
+  reopen(): Promise<TestDomain>;
+}
+
+/** Opens a test domain; in `folder`, if it is given. Disposing removes the folder. */
+export async function openTestDomain(folder?: string): Promise<TestDomain> {
+  const at = folder ?? (await mkdtemp(join(tmpdir(), "signalbox-domain-")));
+  const store = await openSqliteStore({ folder: at });
+  const logger = pino({ level: "silent" });
+  const domain = await openDomain({ store, logger, serverVersion: "test" });
+  const transport = createRouterTransport(domain.workerRoutes, {
+    router: {
+      interceptors: [
+        errorInterceptor(logger),
+        (next) => (request) => {
+          request.contextValues.set(callerKey, { kind: "operator", name: "operator", address: "127.0.0.1" });
+          return next(request);
+        },
+      ],
+    },
+  });
+  const close = async () => {
+    await domain.close();
+    await store.close();
+  };
+  return {
+    folder: at,
+    store,
+    domain,
+    jobs: createClient(JobService, transport),
+    logs: createClient(LogService, transport),
+    live: createClient(LiveService, transport),
+    workers: createClient(WorkerService, transport),
+    async reopen() {
+      await close();
+      return openTestDomain(at);
+    },
+    async [Symbol.asyncDispose]() {
+      await close();
+      await rm(at, { recursive: true, force: true });
+    },
+  };
+}

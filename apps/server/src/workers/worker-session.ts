@@ -1,0 +1,157 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  AttemptSpecSchema,
+  ConnectResponseSchema,
+  ServerHeartbeatSchema,
+  type AttemptSpec,
+  type ConnectResponse,
+  type Hello,
+  type JobRecord,
+} from "@signalbox/protocol";
+import { openAttempt } from "../jobs/job-record.ts";
+import type { Candidate } from "../jobs/dispatch.ts";
+import { Refused } from "../refused.ts";
+import { Wake } from "../wake.ts";
+
+/** No worker's clock is further away, microseconds: 250 years. What is further is taken for a fault and bounded. */
+const farthestClockUs = 8e15;
+const keptHeartbeats = 16;
+
+/** Makes a message at the moment at which it is sent, so that it is the newest; undefined if there is nothing to say any more. */
+type MakeMessage = () => ConnectResponse | undefined;
+
+/**
+ * One connected worker process. What is to be said to it is kept by key, newest only: a slow worker makes no queue grow.
+ */
+export class WorkerSession implements Candidate {
+  readonly workerId: string;
+  readonly incarnation: string;
+  readonly slots: number;
+  readonly jobTypes: ReadonlySet<string>;
+  readonly metadata: Record<string, string>;
+  readonly hello: Hello;
+  readonly epoch: bigint;
+  /** Microseconds to add to the worker's clock; refined by each heartbeat that has a shorter round trip. */
+  clockOffsetUs: number;
+  roundTripUs = 0;
+  bufferedBytes = 0n;
+  /** Takes no more assignments. */
+  leaving = false;
+  #bestRoundTripUs = Infinity;
+  /** Server times of heartbeats that were sent and not answered. */
+  readonly #unanswered = new Set<number>();
+  readonly #outbox = new Map<string, MakeMessage>();
+  readonly #wake = new Wake();
+  readonly #ended = new AbortController();
+
+  /** `now` is the server's clock when the hello came, microseconds. */
+  constructor(hello: Hello, epoch: bigint, now: number) {
+    this.workerId = hello.workerId;
+    this.incarnation = hello.incarnation;
+    this.slots = hello.slots;
+    this.jobTypes = new Set(hello.jobTypes.map(({ name }) => name));
+    this.metadata = hello.metadata;
+    this.hello = hello;
+    this.epoch = epoch;
+    this.clockOffsetUs = offset(now, Number(hello.workerTimeUs));
+  }
+
+  /** A heartbeat to be sent now. `now` is server clock, microseconds. */
+  heartbeat(now: number): ConnectResponse {
+    this.#unanswered.add(now);
+    for (const sentAt of this.#unanswered) {
+      if (this.#unanswered.size <= keptHeartbeats) break;
+      this.#unanswered.delete(sentAt);
+    }
+    return down({ case: "heartbeat", value: create(ServerHeartbeatSchema, { serverTimeUs: BigInt(now) }) });
+  }
+
+  /** Folds the answer to a server heartbeat; one that was not sent is ignored. Times in microseconds. */
+  measure(sentAt: number, workerTime: number, now: number): void {
+    if (!this.#unanswered.delete(sentAt) || now - sentAt > 0xffff_ffff) return;
+    this.roundTripUs = Math.max(0, now - sentAt);
+    if (this.roundTripUs > this.#bestRoundTripUs) return;
+    this.#bestRoundTripUs = this.roundTripUs;
+    this.clockOffsetUs = offset((sentAt + now) / 2, workerTime);
+  }
+
+  /** A time on the worker's clock as server clock, neither before the epoch nor after `now`. Microseconds. */
+  serverTime(workerTime: number, now: number): number {
+    return Math.min(Math.max(0, workerTime + this.clockOffsetUs), now);
+  }
+
+  /** Says something; what was to be said under the same key and is not sent yet is replaced. */
+  say(key: string, make: MakeMessage): void {
+    this.#outbox.set(key, make);
+    this.#wake.notify();
+  }
+
+  /** Ends the session; with a reason the worker's stream ends with that error. The first call counts. */
+  end(reason?: Refused): void {
+    this.#ended.abort(reason);
+  }
+
+  /** Whether it may be given another attempt. */
+  get takesWork(): boolean {
+    return !this.leaving && !this.#ended.signal.aborted;
+  }
+
+  /** Aborted when the session has ended, whoever ended it. */
+  get closed(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Throws the reason for which the session was ended, if there was one. */
+  throwReason(): void {
+    const reason: unknown = this.#ended.signal.reason;
+    if (reason instanceof Refused) throw reason;
+  }
+
+  /** Messages as they become due. Ends when `signal` aborts. */
+  async *messages(signal: AbortSignal): AsyncGenerator<ConnectResponse> {
+    while (!signal.aborted) {
+      const next = this.#outbox.entries().next();
+      if (next.done) {
+        await this.#wake.wait(signal);
+        continue;
+      }
+      const [key, make] = next.value;
+      this.#outbox.delete(key);
+      const message = make();
+      if (message) yield message;
+    }
+  }
+}
+
+/** What a worker is told about the open attempt of a job; undefined if it has none. `now` is server clock, microseconds. */
+export function attemptSpec(record: JobRecord, now: number): AttemptSpec | undefined {
+  const attempt = openAttempt(record);
+  if (!attempt) return undefined;
+  const spec = create(AttemptSpecSchema, {
+    jobId: record.id,
+    attempt: attempt.number,
+    type: record.type,
+    name: record.name,
+    labels: record.labels,
+    checkpoint: attempt.checkpoint,
+    ...(record.spec ? { spec: { ...record.spec, levers: record.spec.levers.map((setting) => ({ ...setting })) } } : {}),
+  });
+  for (const setting of spec.spec?.levers ?? []) {
+    const { hold } = setting;
+    if (!hold) continue;
+    const remainingMs = hold.endsAtUs === 0n ? hold.durationMs : (hold.endsAtUs - BigInt(now)) / 1000n;
+    setting.hold = { ...hold, remainingMs: remainingMs > 0n ? remainingMs : 0n };
+  }
+  return spec;
+}
+
+/** A message for a worker. */
+export function down(message: ConnectResponse["message"]): ConnectResponse {
+  return create(ConnectResponseSchema, { message });
+}
+
+/** What to add to the worker's clock; nothing if it does not tell the time. */
+function offset(serverTime: number, workerTime: number): number {
+  if (workerTime === 0) return 0;
+  return Math.round(Math.min(Math.max(serverTime - workerTime, -farthestClockUs), farthestClockUs));
+}

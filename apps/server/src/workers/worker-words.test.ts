@@ -1,0 +1,177 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { AttemptVitalsSchema, JobState, LeverOutcome, VitalsReportSchema, type AttemptSpec } from "@signalbox/protocol";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { pause, TestRoom } from "../testing/open-test-room.ts";
+import type { TestWorker } from "../testing/test-worker.ts";
+
+let room: TestRoom;
+beforeEach(async () => {
+  room = await TestRoom.open();
+});
+afterEach(() => room[Symbol.asyncDispose]());
+
+function measure(worker: TestWorker, spec: AttemptSpec, vitals: MessageInitShape<typeof AttemptVitalsSchema>): void {
+  worker.say({
+    case: "vitals",
+    value: create(VitalsReportSchema, {
+      attempts: [create(AttemptVitalsSchema, { jobId: spec.jobId, attempt: spec.attempt, ...vitals })],
+    }),
+  });
+}
+
+describe("what a worker measures does no harm", () => {
+  const many = Array.from({ length: 4 });
+  test.each<[string, (worker: TestWorker, spec: AttemptSpec) => void]>([
+    [
+      "more items done than there are",
+      (worker, spec) =>
+        many.forEach(() => measure(worker, spec, { itemsDone: 20n, itemsTotal: 10n, itemsPerSecond: 1, phase: "odd" })),
+    ],
+    [
+      "a rate that is no number",
+      (worker, spec) =>
+        many.forEach(() => measure(worker, spec, { itemsTotal: 10n, itemsPerSecond: NaN, phase: "odd" })),
+    ],
+    [
+      "a rate without end",
+      (worker, spec) =>
+        many.forEach(() => measure(worker, spec, { itemsTotal: 10n, itemsPerSecond: Infinity, phase: "odd" })),
+    ],
+    [
+      "a rate of next to nothing",
+      (worker, spec) =>
+        many.forEach(() => measure(worker, spec, { itemsTotal: 2n ** 64n - 1n, itemsPerSecond: 1e-300, phase: "odd" })),
+    ],
+    [
+      "a rate below zero",
+      (worker, spec) =>
+        many.forEach(() => measure(worker, spec, { itemsTotal: 10n, itemsPerSecond: -1, phase: "odd" })),
+    ],
+    ["a time at the end of all times", (worker, spec) => measure(worker, spec, { atUs: 2n ** 63n - 1n, phase: "odd" })],
+    ["a time before all times", (worker, spec) => measure(worker, spec, { atUs: -(2n ** 63n), phase: "odd" })],
+    [
+      "very long words",
+      (worker, spec) =>
+        measure(worker, spec, { phase: `odd${"\u{1f600}".repeat(50_000)}`, stalledBy: "x".repeat(50_000) }),
+    ],
+    [
+      "an answer to a heartbeat that was never sent",
+      (worker, spec) => {
+        worker.say({
+          case: "heartbeat",
+          value: {
+            $typeName: "signalbox.v1.WorkerHeartbeat",
+            echoServerTimeUs: 1n,
+            workerTimeUs: 1n,
+            bufferedBytes: 2n ** 64n - 1n,
+          },
+        });
+        measure(worker, spec, { phase: "odd" });
+      },
+    ],
+  ])("%s", async (_, disturb) => {
+    const worker = await room.connect();
+    const spec = await room.startRunning(worker);
+    disturb(worker, spec);
+    const vitals = async () => (await room.domain.jobs.getJob({ jobId: spec.jobId })).vitals;
+    await expect.poll(async () => (await vitals())?.phase ?? "").toMatch(/^odd/);
+    const seen = await room.watch([{ id: "jobs", kind: { case: "jobs", value: {} } }], (got) =>
+      got.some(({ message }) => message.case === "vitals"),
+    );
+    expect(seen.length).toBeGreaterThan(1);
+    const { job, generation } = await room.set(spec.jobId, pause);
+    expect(job?.spec?.generation).toBe(generation);
+    const known = await vitals();
+    expect(Number.isFinite(known?.itemsPerSecond) && (known?.itemsPerSecond ?? -1) >= 0).toBe(true);
+    expect([...(known?.phase ?? "")].length).toBeLessThanOrEqual(200);
+    expect(known?.phase.isWellFormed()).toBe(true);
+    expect(known?.stalledBy.length).toBeLessThanOrEqual(200);
+    expect(known?.link?.roundTripUs ?? 0).toBeLessThan(60_000_000);
+    expect(worker.isOpen).toBe(true);
+  });
+});
+
+describe("a report", () => {
+  test.each<[string, Parameters<TestWorker["report"]>[1], RegExp]>([
+    [
+      "with a checkpoint over 64 KiB",
+      { checkpoint: new Uint8Array(64 * 1024 + 1) },
+      /a checkpoint of 65537 bytes, at most 65536/,
+    ],
+    [
+      "with ten thousand levers",
+      { levers: Array.from({ length: 10_000 }, () => ({ generation: 1n })) },
+      /10000 levers/,
+    ],
+    [
+      "that is far too large",
+      {
+        levers: [
+          {
+            generation: 1n,
+            value: { value: { case: "parameters", value: { parameters: { a: "x".repeat(300_000) } } } },
+          },
+        ],
+      },
+      /bytes, at most/,
+    ],
+  ])("%s is refused precisely, and another worker's job goes on", async (_, report, reason) => {
+    const worker = await room.connect();
+    const other = await room.connect({ workerId: "w2", types: [{ name: "other", levers: ["run"] }] });
+    const spec = await room.startRunning(worker);
+    const canary = await room.start({}, "other");
+    const beside = await other.heard("spec", ({ jobId }) => jobId === canary.id);
+    worker.report(spec, report);
+    await worker.end();
+    expect(ConnectError.from(worker.ended)).toMatchObject({
+      code: Code.InvalidArgument,
+      rawMessage: expect.stringMatching(reason) as unknown,
+    });
+    other.report(beside);
+    await room.state(canary.id, JobState.RUNNING);
+    const again = room.dial({
+      incarnation: worker.incarnation,
+      attempts: [{ jobId: spec.jobId, attempt: 1, ...report }],
+    });
+    await again.end();
+    expect(ConnectError.from(again.ended).code).toBe(Code.InvalidArgument);
+    expect([...room.domain.domain.workers.sessions].map(({ workerId }) => workerId)).toEqual(["w2"]);
+  });
+
+  test("keeps only so much of its words", async () => {
+    const worker = await room.connect();
+    const spec = await room.startRunning(worker);
+    const { generation } = await room.set(spec.jobId, pause);
+    const asked = await worker.heard("spec", (each) => each.spec?.generation === generation);
+    worker.report(asked, {
+      levers: [{ generation, value: { value: pause }, outcome: LeverOutcome.REJECTED, reason: "y".repeat(40_000) }],
+    });
+    await expect.poll(async () => (await room.get(spec.jobId)).receipts.at(-1)?.reason.length).toBe(500);
+    worker.report(asked, {
+      end: { outcome: 2, reason: "z".repeat(40_000), signal: "s".repeat(40_000), endLine: 1n, atUs: 1n },
+    });
+    const ended = await room.state(spec.jobId, JobState.FAILED);
+    expect(ended.attempts[0]?.end?.reason).toHaveLength(2000);
+    expect(ended.attempts[0]?.end?.signal).toHaveLength(40);
+  });
+
+  test("on generations that were never given moves nothing", async () => {
+    const worker = await room.connect();
+    const spec = await room.startRunning(worker);
+    worker.report(spec, {
+      receivedGeneration: 2n ** 63n,
+      levers: [{ generation: 2n ** 63n, value: { value: pause }, outcome: LeverOutcome.APPLIED }],
+    });
+    measure(worker, spec, { phase: "heard after the report" });
+    await expect
+      .poll(async () => (await room.domain.jobs.getJob({ jobId: spec.jobId })).vitals?.phase)
+      .toBe("heard after the report");
+    const { generation } = await room.set(spec.jobId, pause);
+    const asked = await worker.heard("spec", (each) => each.spec?.generation === generation);
+    expect((await room.get(spec.jobId)).state).toBe(JobState.RUNNING);
+    worker.report(asked);
+    await room.state(spec.jobId, JobState.PAUSED);
+  });
+});

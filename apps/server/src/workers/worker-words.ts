@@ -1,0 +1,92 @@
+import { clone, create, toBinary } from "@bufbuild/protobuf";
+import {
+  AttemptReportSchema,
+  WorkerLinkSchema,
+  type AttemptReport,
+  type AttemptVitals,
+  type Vitals,
+  type WorkerLink,
+  type WorkerLinkState,
+} from "@signalbox/protocol";
+import { clip } from "../clip.ts";
+import { Refused } from "../refused.ts";
+import type { WorkerSession } from "./worker-session.ts";
+
+const largestCheckpoint = 64 * 1024;
+const largestReport = 256 * 1024;
+const mostLevers = 32;
+const longestReason = 500;
+const longestEndReason = 2000;
+const longestSignal = 40;
+const longestPhase = 200;
+const fastestRate = 1e12;
+
+/**
+ * A worker's report in the form in which it is folded and stored: words that are too long are cut. Throws Refused for one that is too
+ * large to be stored, since nothing of it can be left out.
+ */
+export function checkReport(report: AttemptReport): AttemptReport {
+  const { jobId, attempt, checkpoint, levers } = report;
+  const fault = (what: string) =>
+    new Refused("invalid", `The report on attempt ${attempt} of job ${jobId.slice(0, 100)} ${what}.`);
+  if (checkpoint.length > largestCheckpoint)
+    throw fault(`has a checkpoint of ${checkpoint.length} bytes, at most ${largestCheckpoint} are allowed`);
+  if (levers.length > mostLevers) throw fault(`has ${levers.length} levers, at most ${mostLevers} are allowed`);
+  const bounded = clone(AttemptReportSchema, report);
+  delete bounded.$unknown;
+  for (const lever of bounded.levers) lever.reason = clip(lever.reason, longestReason);
+  if (bounded.end) {
+    bounded.end.reason = clip(bounded.end.reason, longestEndReason);
+    bounded.end.signal = clip(bounded.end.signal, longestSignal);
+  }
+  const bytes = toBinary(AttemptReportSchema, bounded).length;
+  if (bytes > largestReport) throw fault(`has ${bytes} bytes, at most ${largestReport} are allowed`);
+  return bounded;
+}
+
+/**
+ * Puts what a worker measured into a job's vitals. Whatever it says, the vitals can be encoded and shown: rates are numbers, times are
+ * not in the future.
+ */
+export function setMeasured(vitals: Vitals, measured: AttemptVitals, etaMs: number | undefined, atUs: number): void {
+  vitals.itemsDone = measured.itemsDone;
+  vitals.bytesDone = measured.bytesDone;
+  vitals.itemsPerSecond = rateOf(measured);
+  vitals.phase = clip(measured.phase, longestPhase);
+  vitals.stalledBy = clip(measured.stalledBy, longestPhase);
+  vitals.asOfUs = BigInt(Math.round(atUs));
+  setOptional(vitals, "itemsTotal", measured.itemsTotal);
+  setOptional(vitals, "bytesTotal", measured.bytesTotal);
+  setOptional(vitals, "etaMs", etaMs === undefined ? undefined : BigInt(etaMs));
+}
+
+/** The measured rate, items per second; 0 for what is none. */
+export function rateOf({ itemsPerSecond }: AttemptVitals): number {
+  return itemsPerSecond > 0 ? Math.min(itemsPerSecond, fastestRate) : 0;
+}
+
+/** Items that are left, if the total is known and not exceeded. */
+export function itemsLeft({ itemsDone, itemsTotal }: AttemptVitals): number | undefined {
+  return itemsTotal === undefined || itemsTotal < itemsDone ? undefined : Number(itemsTotal - itemsDone);
+}
+
+/** How well a worker is heard: from its session, or with none what was known `before`. */
+export function linkOf(
+  state: WorkerLinkState,
+  session: WorkerSession | undefined,
+  before: WorkerLink | undefined,
+  now: number,
+): WorkerLink {
+  return create(WorkerLinkSchema, {
+    state,
+    heardAtUs: session ? BigInt(now) : (before?.heardAtUs ?? 0n),
+    roundTripUs: session?.roundTripUs ?? before?.roundTripUs ?? 0,
+    bufferedBytes: session?.bufferedBytes ?? before?.bufferedBytes ?? 0n,
+  });
+}
+
+/** Sets or removes an optional field: protobuf tells the two apart. */
+function setOptional(vitals: Vitals, key: "itemsTotal" | "bytesTotal" | "etaMs", value: bigint | undefined): void {
+  if (value === undefined) delete vitals[key];
+  else vitals[key] = value;
+}
