@@ -1,0 +1,71 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readConnectConfig } from "./config.ts";
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "signalbox-config-"));
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+describe("where a worker finds its server", () => {
+  test("is what it is told, before what the environment says", async () => {
+    const env = {
+      SIGNALBOX_URL: "http://env:1",
+      SIGNALBOX_TOKEN: "env",
+      SIGNALBOX_WORKER_ID: "env",
+      POD_NAME: "pod",
+      POD_NAMESPACE: "space",
+    };
+    const told = readConnectConfig(
+      { url: "http://told:1", token: "told", workerId: "told", metadata: { a: "b" } },
+      env,
+    );
+    expect(told).toMatchObject({ url: "http://told:1", workerId: "told", metadata: { a: "b" } });
+    expect(await told.readToken()).toBe("told");
+    const asked = readConnectConfig({}, env);
+    expect(asked).toMatchObject({
+      url: "http://env:1",
+      workerId: "env",
+      metadata: { pod_name: "pod", namespace: "space" },
+    });
+    expect(await asked.readToken()).toBe("env");
+  });
+
+  test("is this machine if nobody says anything, under a name of its own", () => {
+    const config = readConnectConfig({}, {});
+    expect(config.url).toBe("http://127.0.0.1:9090");
+    expect(config.workerId).toContain(`:${process.pid}`);
+    expect(readConnectConfig({}, { POD_NAME: "pod-1" }).workerId).toBe("pod-1");
+  });
+
+  test("is entered with the token in the named file, else in the data folder", async () => {
+    await writeFile(join(folder, "token"), "in the folder\n");
+    await writeFile(join(folder, "named"), "named\n");
+    const named = { SIGNALBOX_DATA: folder, SIGNALBOX_TOKEN_FILE: join(folder, "named") };
+    expect(await readConnectConfig({}, named).readToken()).toBe("named");
+    expect(await readConnectConfig({}, { SIGNALBOX_DATA: folder }).readToken()).toBe("in the folder");
+  });
+
+  test("is looked for again each time, and where it was looked for is said", async () => {
+    const config = readConnectConfig({}, { SIGNALBOX_DATA: folder });
+    await expect(config.readToken()).rejects.toThrow(`make ${join(folder, "token")} readable`);
+    await writeFile(join(folder, "token"), "late");
+    expect(await config.readToken()).toBe("late");
+  });
+
+  test.each([
+    ["ftp://host", "the server's url"],
+    ["host:9090", "the server's url"],
+  ])("cannot be %s", (url, message) => {
+    expect(() => readConnectConfig({ url }, {})).toThrow(message);
+  });
+
+  test("cannot be entered under a name that the contract does not allow", () => {
+    expect(() => readConnectConfig({ workerId: "a b" }, {})).toThrow("1 to 100 of A-Z a-z 0-9 . _ : -");
+  });
+});

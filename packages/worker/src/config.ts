@@ -1,0 +1,70 @@
+import { readFile } from "node:fs/promises";
+import { homedir, hostname } from "node:os";
+import { join, resolve } from "node:path";
+
+/** Where a worker finds its server, and who it is. What is left out comes from the environment. */
+export interface ConnectOptions {
+  /** Default: SIGNALBOX_URL, else http://127.0.0.1:9090 */
+  readonly url?: string;
+  /** Default: SIGNALBOX_TOKEN, else the file SIGNALBOX_TOKEN_FILE, else the file `token` in the data folder SIGNALBOX_DATA (~/.signalbox). */
+  readonly token?: string;
+  /** Stable name; two processes with one name push each other out. Default: SIGNALBOX_WORKER_ID, else POD_NAME, else host and process. */
+  readonly workerId?: string;
+  /** Default: POD_NAME, POD_NAMESPACE and NODE_NAME as pod_name, namespace and node. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Everything that {@link ConnectOptions} leave open, decided. */
+export interface ConnectConfig {
+  readonly url: string;
+  readonly workerId: string;
+  readonly metadata: Record<string, string>;
+  /**
+   * Reads the token; called for each connection, because a server that starts for the first time makes it and another one has another.
+   * Rejects with a message that says where it was looked for.
+   */
+  readToken(): Promise<string>;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Decides what the options leave open. Throws TypeError. */
+export function readConnectConfig(options: ConnectOptions, env: Env = process.env): ConnectConfig {
+  const url = options.url ?? (env.SIGNALBOX_URL || "http://127.0.0.1:9090");
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw new TypeError(`the server's url is ${JSON.stringify(url)}: it must begin with http:// or https://`);
+  const workerId =
+    options.workerId ?? (env.SIGNALBOX_WORKER_ID || env.POD_NAME || `${hostname().slice(0, 80)}:${process.pid}`);
+  if (!/^[A-Za-z0-9._:-]{1,100}$/.test(workerId))
+    throw new TypeError(`the worker id is ${JSON.stringify(workerId)}: it must be 1 to 100 of A-Z a-z 0-9 . _ : -`);
+  return {
+    url,
+    workerId,
+    metadata: { ...(options.metadata ?? kubernetesMetadata(env)) },
+    readToken: tokenReader(options, env),
+  };
+}
+
+function kubernetesMetadata(env: Env): Record<string, string> {
+  const named = { pod_name: env.POD_NAME, namespace: env.POD_NAMESPACE, node: env.NODE_NAME };
+  return Object.fromEntries(Object.entries(named).filter((entry): entry is [string, string] => Boolean(entry[1])));
+}
+
+function tokenReader(options: ConnectOptions, env: Env): () => Promise<string> {
+  const given = options.token ?? env.SIGNALBOX_TOKEN;
+  if (given) return () => Promise.resolve(given);
+  const path = env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token");
+  return async () => {
+    try {
+      return (await readFile(path, "utf8")).trim();
+    } catch (error) {
+      throw new Error(`no token: give one, or set SIGNALBOX_TOKEN, or make ${path} readable`, { cause: error });
+    }
+  };
+}
+
+/** The server's data folder: SIGNALBOX_DATA, or ~/.signalbox. */
+function dataFolder(env: Env): string {
+  const value = env.SIGNALBOX_DATA || "~/.signalbox";
+  return resolve(value === "~" || value.startsWith("~/") ? join(homedir(), value.slice(1)) : value);
+}

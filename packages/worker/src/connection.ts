@@ -1,0 +1,128 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import {
+  ConnectRequestSchema,
+  WorkerService,
+  type ConnectRequest,
+  type ConnectResponse,
+  type Hello,
+  type Welcome,
+} from "@signalbox/protocol";
+import { Bell } from "./bell.ts";
+import type { Outbox } from "./outbox.ts";
+
+/** A server that says nothing for so long is not there, milliseconds. */
+export const SILENCE_MS = 12_000;
+const windowBytes = 16 * 1024 * 1024;
+const largestMessage = 1024 * 1024;
+
+/** What a link does with what it hears. */
+export interface ConnectionHandlers {
+  welcomed(welcome: Welcome, connection: Connection): void;
+  received(message: Exclude<ConnectResponse["message"], { case: "welcome" | "heartbeat" | undefined }>): void;
+  /** For heartbeats. */
+  now(): { bufferedBytes: number; nowUs: number };
+}
+
+/** How a link ended. */
+export interface LinkEnd {
+  readonly reason: string;
+  /** Another process has taken the worker's name. */
+  readonly replaced: boolean;
+}
+
+/** One link to the server: an HTTP/2 session of its own, the Connect stream on it, and room for PushLogs streams. Used once. */
+export class Connection {
+  readonly client: Client<typeof WorkerService>;
+  readonly #session: Http2SessionManager;
+  readonly #controller = new AbortController();
+  readonly #silenceMs: number;
+  #reason: string | undefined;
+
+  constructor({ url, token, silenceMs = SILENCE_MS }: { url: string; token: string; silenceMs?: number }) {
+    this.#silenceMs = silenceMs;
+    // Only small messages come down, so the window of the session, which is shared, needs no change on this side; the server opens
+    // its own for what goes up.
+    this.#session = new Http2SessionManager(
+      url,
+      { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
+      { settings: { initialWindowSize: windowBytes } },
+    );
+    this.client = createClient(
+      WorkerService,
+      createGrpcTransport({
+        baseUrl: url,
+        sessionManager: this.#session,
+        acceptCompression: [],
+        readMaxBytes: largestMessage,
+        writeMaxBytes: largestMessage,
+        interceptors: [
+          (next) => (request) => {
+            request.header.set("authorization", `Bearer ${token}`);
+            return next(request);
+          },
+        ],
+      }),
+    );
+  }
+
+  /** Aborts when the link ends. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Ends the link; `run` resolves with this reason. */
+  close(reason: string): void {
+    this.#reason ??= reason;
+    this.#controller.abort();
+  }
+
+  /** Says hello, then carries messages both ways until the link ends. Never rejects. */
+  async run(hello: Hello, outbox: Outbox, handlers: ConnectionHandlers): Promise<LinkEnd> {
+    const { signal } = this.#controller;
+    const welcomed = new Bell();
+    let isWelcome = false;
+    let replaced = false;
+    let heartbeat: NodeJS.Timeout | undefined;
+    const silence = setTimeout(
+      () => this.close(`no word from the server for ${this.#silenceMs / 1000} s`),
+      this.#silenceMs,
+    );
+    const requests = async function* (): AsyncGenerator<ConnectRequest, void, undefined> {
+      yield create(ConnectRequestSchema, { message: { case: "hello", value: hello } });
+      while (!isWelcome && !signal.aborted) await welcomed.wait({ signal });
+      while (!signal.aborted) {
+        const message = outbox.next(() => handlers.now());
+        if (message) yield message;
+        else await outbox.filled.wait({ signal });
+      }
+    };
+    try {
+      for await (const { message } of this.client.connect(requests(), { signal })) {
+        silence.refresh();
+        if (message.case === "welcome") {
+          isWelcome = true;
+          heartbeat ??= setInterval(() => outbox.heartbeat(0n), Math.max(100, message.value.heartbeatMs || 5000));
+          handlers.welcomed(message.value, this);
+          welcomed.ring();
+        } else if (message.case === "heartbeat") {
+          outbox.heartbeat(message.value.serverTimeUs);
+        } else if (message.case !== undefined) {
+          handlers.received(message);
+        }
+      }
+      this.#reason ??= "the server has hung up";
+    } catch (error) {
+      const { code, message } = ConnectError.from(error);
+      replaced = this.#reason === undefined && isWelcome && code === Code.FailedPrecondition;
+      this.#reason ??= message;
+    } finally {
+      clearTimeout(silence);
+      clearInterval(heartbeat);
+      this.#controller.abort();
+      this.#session.abort();
+    }
+    return { reason: this.#reason, replaced };
+  }
+}

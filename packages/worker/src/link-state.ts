@@ -1,0 +1,80 @@
+/** How the link to the server stands. */
+export type LinkState =
+  | { readonly kind: "connecting"; readonly failures: number }
+  | { readonly kind: "open"; readonly failures: number; readonly sinceMs: number }
+  | { readonly kind: "backing-off"; readonly failures: number; readonly delayMs: number; readonly reason: string };
+
+/** The state of a worker. `draining`: it stops, and delivers what it has. */
+export type WorkerState =
+  | LinkState
+  | { readonly kind: "draining"; readonly reason: string; readonly link: LinkState }
+  | { readonly kind: "closed"; readonly reason: string };
+
+/** What moves it. Times are milliseconds of a clock that never goes back. */
+export type WorkerEvent =
+  /** The server has said welcome. */
+  | { readonly kind: "welcomed"; readonly atMs: number }
+  /** The link has broken, or could not be made. `random` from 0 to 1. */
+  | {
+      readonly kind: "lost";
+      readonly atMs: number;
+      readonly reason: string;
+      readonly random: number;
+      readonly longestDelayMs: number;
+    }
+  /** The back-off is over. */
+  | { readonly kind: "retry" }
+  /** The worker shall stop. */
+  | { readonly kind: "stop"; readonly reason: string }
+  /** Everything is closed. */
+  | { readonly kind: "closed" };
+
+const firstDelayMs = 100;
+/** Longest back-off unless told otherwise. */
+export const LONGEST_DELAY_MS = 5000;
+/** A link that was open for less counts as a failure: a server that hangs up at once must not be called in a tight loop. */
+const steadyMs = 2000;
+
+export const initialState: WorkerState = { kind: "connecting", failures: 0 };
+
+/**
+ * The state after an event; the same object if the event means nothing in this state. A link that was steady is retried at once; then
+ * the delay doubles from 100 ms to the longest, each drawn between half and whole.
+ */
+export function nextState(state: WorkerState, event: WorkerEvent): WorkerState {
+  if (state.kind === "closed") return state;
+  if (event.kind === "closed") return { kind: "closed", reason: state.kind === "draining" ? state.reason : "closed" };
+  if (event.kind === "stop")
+    return state.kind === "draining" ? state : { kind: "draining", reason: event.reason, link: state };
+  if (state.kind === "draining") {
+    const link = nextLink(state.link, event);
+    return link === state.link ? state : { ...state, link };
+  }
+  return nextLink(state, event);
+}
+
+/** The link's own state, if it has one. */
+export function linkOf(state: WorkerState): LinkState | undefined {
+  return state.kind === "draining" ? state.link : state.kind === "closed" ? undefined : state;
+}
+
+function nextLink(state: LinkState, event: Exclude<WorkerEvent, { kind: "stop" | "closed" }>): LinkState {
+  switch (event.kind) {
+    case "welcomed":
+      return state.kind === "connecting" ? { kind: "open", failures: state.failures, sinceMs: event.atMs } : state;
+    case "lost": {
+      if (state.kind === "backing-off") return state;
+      const steady = state.kind === "open" && event.atMs - state.sinceMs >= steadyMs;
+      const failures = steady ? 0 : state.failures + 1;
+      const ceilingMs = failures === 0 ? 0 : Math.min(event.longestDelayMs, firstDelayMs * 2 ** (failures - 1));
+      return {
+        kind: "backing-off",
+        failures,
+        delayMs: Math.round(ceilingMs * (0.5 + event.random / 2)),
+        reason: event.reason,
+      };
+    }
+    case "retry":
+      return state.kind === "backing-off" ? { kind: "connecting", failures: state.failures } : state;
+  }
+}

@@ -1,0 +1,78 @@
+import { create } from "@bufbuild/protobuf";
+import { ConnectRequestSchema, type AttemptReport, type AttemptVitals, type ConnectRequest } from "@signalbox/protocol";
+import { attemptKey } from "./attempt-key.ts";
+import { Bell } from "./bell.ts";
+
+/** Something whose whole state can be reported. */
+export interface Reporter {
+  report(options: { whole: boolean }): AttemptReport;
+}
+
+/**
+ * What waits to go up the Connect stream. Bounded by nature: each thing is here once, newest state only, and is read when it goes.
+ */
+export class Outbox {
+  /** Rings when there is something to send. */
+  readonly filled = new Bell();
+  readonly #reports = new Set<Reporter>();
+  readonly #vitals = new Map<string, AttemptVitals>();
+  #heartbeat: { echoUs: bigint } | undefined;
+  #leaving: string | undefined;
+
+  /** The state of `reporter` has changed. */
+  report(reporter: Reporter): void {
+    this.#reports.add(reporter);
+    this.filled.ring();
+  }
+
+  /** Takes the place of vitals of the same attempt that have not gone yet. They go before its report, which they belong to. */
+  vitals(attempts: readonly AttemptVitals[]): void {
+    for (const vitals of attempts) this.#vitals.set(attemptKey(vitals), vitals);
+    if (attempts.length > 0) this.filled.ring();
+  }
+
+  /** A sign of life; `echoUs` answers a heartbeat of the server, 0 answers none. */
+  heartbeat(echoUs: bigint): void {
+    this.#heartbeat = { echoUs };
+    this.filled.ring();
+  }
+
+  leaving(reason: string): void {
+    this.#leaving = reason;
+    this.filled.ring();
+  }
+
+  /** Forgets everything: a hello says it all. */
+  clear(): void {
+    this.#reports.clear();
+    this.#vitals.clear();
+    this.#heartbeat = undefined;
+    this.#leaving = undefined;
+  }
+
+  /** The next message. `bufferedBytes` and `nowUs` go with a heartbeat. */
+  next(now: () => { bufferedBytes: number; nowUs: number }): ConnectRequest | undefined {
+    if (this.#heartbeat) {
+      const { bufferedBytes, nowUs } = now();
+      const echoServerTimeUs = this.#heartbeat.echoUs;
+      this.#heartbeat = undefined;
+      const value = { echoServerTimeUs, workerTimeUs: BigInt(nowUs), bufferedBytes: BigInt(bufferedBytes) };
+      return create(ConnectRequestSchema, { message: { case: "heartbeat", value } });
+    }
+    if (this.#leaving !== undefined) {
+      const reason = this.#leaving;
+      this.#leaving = undefined;
+      return create(ConnectRequestSchema, { message: { case: "leaving", value: { reason } } });
+    }
+    if (this.#vitals.size > 0) {
+      const attempts = [...this.#vitals.values()];
+      this.#vitals.clear();
+      return create(ConnectRequestSchema, { message: { case: "vitals", value: { attempts } } });
+    }
+    for (const reporter of this.#reports) {
+      this.#reports.delete(reporter);
+      return create(ConnectRequestSchema, { message: { case: "report", value: reporter.report({ whole: false }) } });
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,152 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Client } from "@connectrpc/connect";
+import { LogRefusalSchema, PushLogsRequestSchema, type PushLogsRequest, type WorkerService } from "@signalbox/protocol";
+import type { AttemptLog } from "./attempt-log.ts";
+import { LinesUnknown, type LineRun } from "./unacked-lines.ts";
+
+/** Whose lines go where. */
+export interface LogPush {
+  readonly log: AttemptLog;
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly incarnation: string;
+  readonly client: Client<typeof WorkerService>;
+  /** Aborts with the link. */
+  readonly signal: AbortSignal;
+  /** Something that the worker's owner should know. */
+  notice(message: string): void;
+}
+
+const firstDelayMs = 100;
+const longestDelayMs = 5000;
+
+/**
+ * Delivers the lines of one attempt over one link: opens a stream when there is something to send, goes on where the server says, and
+ * opens another one when it breaks. Resolves when the log is drained or discarded, or when the link's signal aborts. Rejects with
+ * LinesUnknown if the server has lines that this process never made.
+ */
+export async function pushLogs(push: LogPush): Promise<void> {
+  const { log, signal } = push;
+  let failures = 0;
+  /** Until this line is acknowledged chunks go one by one, so that it is certain which one the server refuses. */
+  let carefulUntil = 0;
+  while (!signal.aborted && !log.isDrained) {
+    if (!log.hasLines) {
+      await log.ready.wait({ signal });
+      continue;
+    }
+    const stream = new LogStream(push, () => log.ackedLine < carefulUntil);
+    try {
+      await stream.run();
+      // The server has ended the stream, and lines are left.
+      failures++;
+    } catch (error) {
+      if (error instanceof LinesUnknown) throw error;
+      if (stream.isCut || log.isDrained) return;
+      failures = stream.hasProgressed ? 0 : failures + 1;
+      const { code, rawMessage } = ConnectError.from(error);
+      if (code === Code.InvalidArgument && stream.wasOpened) {
+        const reason = refusalOf(error) ?? rawMessage;
+        if (log.ackedLine < carefulUntil) {
+          const gap = log.refuse(reason);
+          if (gap)
+            push.notice(`the server refuses lines ${gap.firstLine} to ${gap.firstLine + gap.lineCount - 1}: ${reason}`);
+        }
+        carefulUntil = log.nextLine;
+      } else if (code !== Code.Aborted && code !== Code.Unavailable && failures === 1) {
+        push.notice(`lines wait: ${rawMessage}`);
+      }
+    }
+    if (failures > 0) {
+      const ms = Math.min(longestDelayMs, firstDelayMs * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
+      await delay(ms, undefined, { signal }).catch(() => undefined); // the loop looks at the signal
+    }
+  }
+}
+
+/** One PushLogs call. */
+class LogStream {
+  readonly #push: LogPush;
+  readonly #isCareful: () => boolean;
+  readonly #controller = new AbortController();
+  #creditBytes = 0;
+  #opened = false;
+  #progressed = false;
+
+  constructor(push: LogPush, isCareful: () => boolean) {
+    this.#push = push;
+    this.#isCareful = isCareful;
+  }
+
+  /** The link has gone. */
+  get isCut(): boolean {
+    return this.#push.signal.aborted;
+  }
+
+  /** The server has answered. */
+  get wasOpened(): boolean {
+    return this.#opened;
+  }
+
+  /** The server has acknowledged something new. */
+  get hasProgressed(): boolean {
+    return this.#progressed;
+  }
+
+  async run(): Promise<void> {
+    const { log, client, signal } = this.#push;
+    const cut = () => this.#controller.abort();
+    signal.addEventListener("abort", cut, { once: true });
+    if (signal.aborted) cut();
+    try {
+      for await (const response of client.pushLogs(this.#requests(), { signal: this.#controller.signal })) {
+        const nextLine = Number(response.nextLine);
+        if (this.#opened) {
+          if (log.ack(nextLine)) this.#progressed = true;
+        } else {
+          this.#opened = true;
+          const lost = log.startStreaming(nextLine);
+          if (lost > 0)
+            this.#push.notice(
+              `the server's store was set back: ${lost} acknowledged lines from ${nextLine} on are lost, declared as a gap`,
+            );
+        }
+        this.#creditBytes = response.creditBytes;
+        log.ready.ring();
+      }
+    } finally {
+      signal.removeEventListener("abort", cut);
+      log.stopStreaming();
+      this.#controller.abort();
+    }
+  }
+
+  async *#requests(): AsyncGenerator<PushLogsRequest, void, undefined> {
+    const { log, jobId, attempt, incarnation } = this.#push;
+    const { signal } = this.#controller;
+    yield create(PushLogsRequestSchema, { message: { case: "open", value: { jobId, attempt, incarnation } } });
+    while (!signal.aborted) {
+      if (this.#opened) {
+        if (log.isDrained) return;
+        const run = log.take(this.#isCareful() ? 1 : this.#creditBytes);
+        if (run) {
+          yield requestOf(run);
+          continue;
+        }
+      }
+      await log.ready.wait({ signal });
+    }
+  }
+}
+
+function requestOf(run: LineRun): PushLogsRequest {
+  if (run.kind === "chunk") return create(PushLogsRequestSchema, { message: { case: "chunk", value: run.bytes } });
+  const { cause, detail } = run;
+  const value = { firstLine: BigInt(run.firstLine), lineCount: BigInt(run.lineCount), cause, detail };
+  return create(PushLogsRequestSchema, { message: { case: "gap", value } });
+}
+
+function refusalOf(error: unknown): string | undefined {
+  return ConnectError.from(error).findDetails(LogRefusalSchema)[0]?.reason;
+}

@@ -1,0 +1,535 @@
+import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { clone, create, fromBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import {
+  AttemptSpecSchema,
+  ChunkBodySchema,
+  chunkFault,
+  ConnectResponseSchema,
+  dropLines,
+  LogRefusalSchema,
+  PushLogsResponseSchema,
+  RunMode,
+  SOURCE_BITS,
+  SOURCE_SHIFT,
+  WorkerService,
+  type AttemptReport,
+  type AttemptSpec,
+  type AttemptVitals,
+  type ChunkBody,
+  type ConnectRequest,
+  type ConnectResponse,
+  type Gap,
+  type Hello,
+  type LeverSetting,
+  type LeverValueSchema,
+  type PushLogsRequest,
+  type PushLogsResponse,
+} from "@signalbox/protocol";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { attemptKey } from "./attempt-key.ts";
+import { Bell } from "./bell.ts";
+
+/** What the server keeps of an attempt. It outlives connections, as a store does. */
+export class StoredAttempt {
+  readonly spec: AttemptSpec;
+  /** Stored chunks and gaps, in order. */
+  readonly stored: (ChunkBody | Gap)[] = [];
+  nextLine = 1;
+  incarnation = "";
+  readonly reports: AttemptReport[] = [];
+  readonly vitals: AttemptVitals[] = [];
+  endAccepted = false;
+  fenced = false;
+
+  constructor(spec: AttemptSpec) {
+    this.spec = spec;
+  }
+
+  get report(): AttemptReport | undefined {
+    return this.reports.at(-1);
+  }
+
+  /** The exact bytes of all stored lines. */
+  get bytes(): Buffer {
+    return Buffer.concat(this.stored.flatMap((entry) => ("blob" in entry ? [entry.blob] : [])));
+  }
+
+  get text(): string {
+    return this.bytes.toString();
+  }
+
+  /** Text of each stored line without its newline. */
+  get lines(): string[] {
+    return this.text.split("\n").slice(0, -1);
+  }
+
+  /** Text of the stored lines of one source. */
+  textOf(source: "stdout" | "stderr"): string {
+    const wanted = source === "stdout" ? 0 : 1;
+    const parts: Uint8Array[] = [];
+    for (const entry of this.stored) {
+      if (!("blob" in entry)) continue;
+      let at = 0;
+      entry.length.forEach((length, i) => {
+        if (((entry.lineFlags[i] ?? 0) & SOURCE_BITS) >> SOURCE_SHIFT === wanted)
+          parts.push(entry.blob.subarray(at, at + length));
+        at += length;
+      });
+    }
+    return Buffer.concat(parts).toString();
+  }
+
+  get gaps(): Gap[] {
+    return this.stored.filter((entry): entry is Gap => "cause" in entry);
+  }
+}
+
+/** How the server misbehaves. */
+export interface Misbehaviour {
+  /** Received chunks are stored; without it they wait for `commit`. */
+  autoCommit: boolean;
+  /** Stored lines are acknowledged; without it they wait until it is set. */
+  autoAck: boolean;
+  creditBytes: number;
+  heartbeatMs: number;
+  /** Whether heartbeats are sent at all. */
+  beats: boolean;
+  /** Ends are accepted. */
+  acceptEnds: boolean;
+  /** Says why a chunk is refused as malformed, if it is. */
+  refuse: (body: ChunkBody) => string | undefined;
+}
+
+interface Link {
+  hello: Hello;
+  outgoing: ConnectResponse[];
+  filled: Bell;
+  /** Another process has taken the worker's name. */
+  replaced: boolean;
+}
+
+interface Push {
+  attempt: StoredAttempt;
+  uncommitted: { body?: ChunkBody; gap?: Gap; bytes: number }[];
+  /** Where the stream is, stored or not. */
+  streamLine: number;
+  ackedLine: number;
+  /** Chunks that arrived and are not acknowledged. */
+  inFlight: { nextLine: number; bytes: number }[];
+  filled: Bell;
+}
+
+/**
+ * A worker-facing server in memory on a real h2c socket, after the comments of worker.proto. `restart` keeps what is stored and loses
+ * what is not, like a killed server.
+ */
+export class ServerForTests {
+  readonly attempts = new Map<string, StoredAttempt>();
+  readonly hellos: Hello[] = [];
+  readonly leavings: string[] = [];
+  readonly heartbeats: { echoUs: bigint; atMs: number }[] = [];
+  /** What a worker did that it must not do. */
+  readonly violations: string[] = [];
+  /** Rings whenever anything has arrived or been stored. */
+  readonly changed = new Bell();
+  readonly behaviour: Misbehaviour = {
+    autoCommit: true,
+    autoAck: true,
+    creditBytes: 256 * 1024,
+    heartbeatMs: 5000,
+    beats: true,
+    acceptEnds: true,
+    refuse: () => undefined,
+  };
+  token = "token-for-tests";
+  /** Bytes of every chunk message that arrived, by attempt and first line: the same lines must always be the same bytes. */
+  readonly #seen = new Map<string, Buffer>();
+  #server: Http2Server | undefined;
+  #sessions = new Set<ServerHttp2Session>();
+  #links = new Set<Link>();
+  #pushes = new Set<Push>();
+  #port = 0;
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get isConnected(): boolean {
+    return this.#links.size > 0;
+  }
+
+  async start(): Promise<void> {
+    const server = createServer(
+      { settings: { initialWindowSize: 1024 * 1024 } },
+      connectNodeAdapter({
+        readMaxBytes: 512 * 1024,
+        routes: (router) =>
+          router.service(WorkerService, {
+            connect: (requests, context) => this.#connect(requests, context),
+            pushLogs: (requests, context) => this.#pushLogs(requests, context),
+          }),
+      }),
+    );
+    server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.on("close", () => this.#sessions.delete(session));
+      session.on("error", () => undefined); // a dropped worker
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(this.#port, "127.0.0.1", resolve);
+    });
+    this.#server = server;
+    this.#port = (server.address() as AddressInfo).port;
+  }
+
+  /** Ends at once, as by kill -9. */
+  async stop(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    if (!server) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    this.drop();
+    await closed;
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** Cuts every connection. What is not stored is lost. */
+  drop(): void {
+    for (const session of this.#sessions) session.destroy();
+    this.#links.clear();
+    this.#pushes.clear();
+  }
+
+  /** Assigns an attempt. `levers` beside run and parameters. */
+  assign(
+    jobId: string,
+    type: string,
+    {
+      attempt = 1,
+      parameters = {},
+      levers = [],
+      ...rest
+    }: Partial<Pick<AttemptSpec, "attempt" | "checkpoint">> & {
+      parameters?: Record<string, string | number | boolean>;
+      levers?: LeverInit[];
+    } = {},
+  ): StoredAttempt {
+    const all: LeverInit[] = [
+      { case: "run", value: { mode: RunMode.RUN } },
+      { case: "parameters", value: { parameters } },
+      ...levers,
+    ];
+    const spec = create(AttemptSpecSchema, {
+      jobId,
+      attempt,
+      type,
+      name: type,
+      ...rest,
+      spec: {
+        generation: BigInt(all.length),
+        levers: all.map((value, i) => ({ generation: BigInt(i + 1), value: { value } })),
+      },
+    });
+    const stored = new StoredAttempt(spec);
+    this.attempts.set(attemptKey(spec), stored);
+    this.deliver(stored);
+    return stored;
+  }
+
+  /** Moves a lever: the next generation, delivered to whoever is connected. Returns the generation. */
+  set(attempt: StoredAttempt, value: LeverInit, hold?: { durationMs: bigint; then: LeverInit }): bigint {
+    const spec = attempt.spec.spec;
+    if (!spec) throw new Error("an attempt has a spec");
+    spec.generation++;
+    const { generation } = spec;
+    const fresh = create(AttemptSpecSchema, {
+      spec: {
+        levers: [
+          {
+            generation,
+            value: { value },
+            ...(hold ? { hold: { durationMs: hold.durationMs, then: { value: hold.then } } } : {}),
+          },
+        ],
+      },
+    }).spec?.levers[0] as LeverSetting;
+    spec.levers = [...spec.levers.filter((setting) => setting.value?.value.case !== value.case), fresh];
+    this.deliver(attempt);
+    return generation;
+  }
+
+  /** Delivers the whole spec as it is now, first or again. */
+  deliver(attempt: StoredAttempt): void {
+    this.#say({ case: "spec", value: clone(AttemptSpecSchema, attempt.spec) });
+  }
+
+  /** Resolves when the worker has answered a heartbeat: it has had what was said before, and time to act on it. */
+  async roundTrip(): Promise<void> {
+    const serverTimeUs = BigInt(Math.round(performance.now() * 1000));
+    this.#say({ case: "heartbeat", value: { serverTimeUs } });
+    await this.until(() => this.heartbeats.some(({ echoUs }) => echoUs >= serverTimeUs), "a heartbeat is answered");
+  }
+
+  fence(attempt: StoredAttempt): void {
+    attempt.fenced = true;
+    const { jobId, attempt: number } = attempt.spec;
+    this.#say({ case: "fenced", value: { jobId, attempt: number, reason: "for a test" } });
+  }
+
+  drain(stop: boolean): void {
+    this.#say({ case: "drain", value: { stop, reason: "for a test" } });
+  }
+
+  /** Stores what was received, at most `chunks` of each stream. */
+  commit(chunks = Infinity): void {
+    for (const push of this.#pushes) this.#commit(push, chunks);
+  }
+
+  /** Lets streams acknowledge what is stored, after `behaviour.autoAck` was set. */
+  acknowledge(): void {
+    for (const push of this.#pushes) push.filled.ring();
+  }
+
+  /** Resolves when `condition` holds; rejects after `ms` with what is known. */
+  async until(condition: () => boolean, what: string, ms = 10_000): Promise<void> {
+    const deadline = performance.now() + ms;
+    while (!condition()) {
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`not within ${ms} ms: ${what}`);
+      // Some conditions are about the worker, of which no bell here knows.
+      await this.changed.wait({ ms: Math.min(left, 20) });
+    }
+  }
+
+  #say(message: MessageInitShape<typeof ConnectResponseSchema>["message"]): void {
+    for (const link of this.#links) {
+      link.outgoing.push(create(ConnectResponseSchema, message ? { message } : {}));
+      link.filled.ring();
+    }
+  }
+
+  async *#connect(requests: AsyncIterable<ConnectRequest>, context: HandlerContext): AsyncGenerator<ConnectResponse> {
+    if (context.requestHeader.get("authorization") !== `Bearer ${this.token}`)
+      throw new ConnectError("wrong token", Code.Unauthenticated);
+    const iterator = requests[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    if (first.done || first.value.message.case !== "hello") throw new ConnectError("no hello", Code.InvalidArgument);
+    const hello = first.value.message.value;
+    const link: Link = { hello, outgoing: [], filled: new Bell(), replaced: false };
+    for (const other of this.#links) {
+      if (other.hello.workerId !== hello.workerId) continue;
+      other.replaced = other.hello.incarnation !== hello.incarnation;
+      this.#links.delete(other);
+      other.filled.ring();
+    }
+    this.hellos.push(hello);
+    this.#links.add(link);
+    this.changed.ring();
+    const { heartbeatMs } = this.behaviour;
+    yield create(ConnectResponseSchema, {
+      message: { case: "welcome", value: { storeId: "store", epoch: 1n, heartbeatMs, leaseMs: 15_000 } },
+    });
+    for (const report of hello.attempts) this.#report(report);
+    for (const attempt of this.attempts.values()) if (!attempt.endAccepted && !attempt.fenced) this.deliver(attempt);
+    const reading = this.#read(iterator, link);
+    const timer = setInterval(() => {
+      if (this.behaviour.beats)
+        this.#say({ case: "heartbeat", value: { serverTimeUs: BigInt(Math.round(performance.now() * 1000)) } });
+    }, heartbeatMs);
+    try {
+      while (!context.signal.aborted && this.#links.has(link)) {
+        const message = link.outgoing.shift();
+        if (message) yield message;
+        else await link.filled.wait({ signal: context.signal });
+      }
+      if (link.replaced) throw new ConnectError("another process took the name over", Code.FailedPrecondition);
+    } finally {
+      clearInterval(timer);
+      this.#links.delete(link);
+      if (!link.replaced) await reading;
+    }
+  }
+
+  async #read(iterator: AsyncIterator<ConnectRequest>, link: Link): Promise<void> {
+    try {
+      for (;;) {
+        const next = await iterator.next();
+        if (next.done) break;
+        const { message } = next.value;
+        if (message.case === "report") this.#report(message.value);
+        else if (message.case === "leaving") this.leavings.push(message.value.reason);
+        else if (message.case === "heartbeat")
+          this.heartbeats.push({ echoUs: message.value.echoServerTimeUs, atMs: performance.now() });
+        else if (message.case === "vitals") {
+          for (const vitals of message.value.attempts) this.attempts.get(attemptKey(vitals))?.vitals.push(vitals);
+        } else this.violations.push(`unexpected ${message.case}`);
+        this.changed.ring();
+      }
+    } catch {
+      // The connection is gone.
+    } finally {
+      this.#links.delete(link);
+      link.filled.ring();
+    }
+  }
+
+  #report(report: AttemptReport): void {
+    const attempt = this.attempts.get(attemptKey(report));
+    if (!attempt) return;
+    if (attempt.endAccepted) {
+      // The worker has not heard it.
+      this.#acceptEnd(report);
+      return;
+    }
+    if (attempt.fenced) this.violations.push("a report of a fenced attempt");
+    attempt.reports.push(report);
+    if (report.end) {
+      if (Number(report.end.endLine) !== attempt.nextLine)
+        this.violations.push(`end_line ${report.end.endLine}, stored ${attempt.nextLine}`);
+      if (this.behaviour.acceptEnds) {
+        attempt.endAccepted = true;
+        this.#acceptEnd(report);
+      }
+    }
+    this.changed.ring();
+  }
+
+  #acceptEnd({ jobId, attempt }: AttemptReport): void {
+    this.#say({ case: "endAccepted", value: { jobId, attempt } });
+  }
+
+  async *#pushLogs(
+    requests: AsyncIterable<PushLogsRequest>,
+    context: HandlerContext,
+  ): AsyncGenerator<PushLogsResponse> {
+    const iterator = requests[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    if (first.done || first.value.message.case !== "open") throw new ConnectError("no open", Code.InvalidArgument);
+    const open = first.value.message.value;
+    const attempt = this.attempts.get(attemptKey(open));
+    if (!attempt || attempt.fenced || attempt.endAccepted)
+      throw new ConnectError("no such attempt", Code.FailedPrecondition);
+    if (![...this.#links].some(({ hello }) => hello.incarnation === open.incarnation))
+      throw new ConnectError("not connected", Code.FailedPrecondition);
+    attempt.incarnation = open.incarnation;
+    const push: Push = {
+      attempt,
+      uncommitted: [],
+      streamLine: attempt.nextLine,
+      ackedLine: attempt.nextLine,
+      inFlight: [],
+      filled: new Bell(),
+    };
+    this.#pushes.add(push);
+    const { creditBytes } = this.behaviour;
+    yield create(PushLogsResponseSchema, { nextLine: BigInt(attempt.nextLine), creditBytes });
+    let failure: unknown;
+    let ended = false;
+    const reading = this.#receive(iterator, push).then(
+      () => {
+        ended = true;
+        push.filled.ring();
+      },
+      (error: unknown) => {
+        failure = error;
+        push.filled.ring();
+      },
+    );
+    try {
+      while (!context.signal.aborted && this.#pushes.has(push)) {
+        if (failure) throw failure as Error;
+        if (this.behaviour.autoAck && attempt.nextLine > push.ackedLine) {
+          push.ackedLine = attempt.nextLine;
+          push.inFlight = push.inFlight.filter(({ nextLine }) => nextLine > push.ackedLine);
+          yield create(PushLogsResponseSchema, { nextLine: BigInt(push.ackedLine), creditBytes });
+        } else if (ended) return;
+        else await push.filled.wait({ signal: context.signal });
+      }
+    } finally {
+      this.#pushes.delete(push);
+      if (ended || failure) await reading;
+    }
+  }
+
+  async #receive(iterator: AsyncIterator<PushLogsRequest>, push: Push): Promise<void> {
+    const { attempt } = push;
+    for (;;) {
+      const next = await iterator.next();
+      if (next.done || !this.#pushes.has(push)) return;
+      const { message } = next.value;
+      if (attempt.fenced) this.violations.push("lines of a fenced attempt");
+      if (message.case === "gap") {
+        const gap = message.value;
+        if (Number(gap.firstLine) !== push.streamLine) throw this.#refusal(Code.Aborted, push.streamLine, "a hole");
+        push.streamLine += Number(gap.lineCount);
+        push.uncommitted.push({ gap, bytes: 0 });
+      } else if (message.case === "chunk") {
+        const body = this.#check(message.value, push);
+        if (body) push.uncommitted.push({ body, bytes: message.value.length });
+      }
+      if (this.behaviour.autoCommit) this.#commit(push, Infinity);
+      push.filled.ring();
+      this.changed.ring();
+    }
+  }
+
+  /** Checks and slices a chunk; undefined if it is a repetition. */
+  #check(bytes: Uint8Array, push: Push): ChunkBody | undefined {
+    const { attempt } = push;
+    if (bytes.length > 256 * 1024) this.violations.push(`a chunk of ${bytes.length} bytes`);
+    const body = fromBinary(ChunkBodySchema, bytes);
+    push.inFlight.push({ nextLine: Number(body.firstLine) + body.lineCount, bytes: bytes.length });
+    const inFlightBytes = push.inFlight.reduce((sum, each) => sum + each.bytes, 0);
+    const { creditBytes } = this.behaviour;
+    if (push.inFlight.length > 1 && inFlightBytes > creditBytes)
+      this.violations.push(`${inFlightBytes} bytes on the wire, credit ${creditBytes}`);
+    const fault = chunkFault(body) ?? this.behaviour.refuse(body);
+    if (fault) throw this.#refusal(Code.InvalidArgument, attempt.nextLine, fault);
+    const key = `${attemptKey(attempt.spec)}:${body.firstLine}`;
+    const before = this.#seen.get(key);
+    if (before && Buffer.compare(before, bytes) !== 0)
+      this.violations.push(`line ${body.firstLine} was sent as other bytes before`);
+    this.#seen.set(key, Buffer.from(bytes));
+    const from = Number(body.firstLine);
+    const next = from + body.lineCount;
+    if (from > push.streamLine) throw this.#refusal(Code.Aborted, push.streamLine, "a hole");
+    if (next <= push.streamLine) return undefined;
+    const sliced = from < push.streamLine ? dropLines(body, push.streamLine - from) : body;
+    push.streamLine = next;
+    return sliced;
+  }
+
+  #refusal(code: Code, nextLine: number, reason: string): ConnectError {
+    return new ConnectError(reason, code, undefined, [
+      { desc: LogRefusalSchema, value: { nextLine: BigInt(nextLine), reason } },
+    ]);
+  }
+
+  #commit(push: Push, chunks: number): void {
+    const { attempt } = push;
+    for (const { body, gap } of push.uncommitted.splice(0, chunks)) {
+      const entry = body ?? gap;
+      if (!entry) continue;
+      if (Number(entry.firstLine) !== attempt.nextLine)
+        this.violations.push(`line ${entry.firstLine} was stored after ${attempt.nextLine - 1}`);
+      attempt.stored.push(entry);
+      attempt.nextLine += Number(entry.lineCount);
+    }
+    push.filled.ring();
+    this.changed.ring();
+  }
+}
+
+/** A lever value as a test writes it. */
+export type LeverInit = Extract<
+  NonNullable<MessageInitShape<typeof LeverValueSchema>["value"]>,
+  { case: "run" | "speed" | "logLevel" | "priority" | "parameters" }
+>;

@@ -1,0 +1,166 @@
+import { GapCause } from "@signalbox/protocol";
+
+/** Lines on their way to the server: an encoded chunk, or numbers that will never come. */
+export type LineRun = ChunkRun | GapRun;
+
+/** A chunk. Its bytes never change, however often they are sent. */
+export interface ChunkRun {
+  readonly kind: "chunk";
+  readonly firstLine: number;
+  readonly lineCount: number;
+  /** An encoded `ChunkBody`. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Missing lines. */
+export interface GapRun {
+  readonly kind: "gap";
+  readonly firstLine: number;
+  readonly lineCount: number;
+  readonly cause: GapCause;
+  readonly detail: string;
+}
+
+/** The server asked for lines that were never made, or acknowledged them: somebody else writes this attempt's log. */
+export class LinesUnknown extends Error {
+  override readonly name = "LinesUnknown";
+}
+
+/**
+ * What the server has not acknowledged, in order and without holes, and how much of it is on the wire. Each run is given out once a
+ * stream, and again on the next stream if it was not acknowledged.
+ */
+export class UnackedLines {
+  #runs: LineRun[] = [];
+  /** Index of the next run to send on the present stream; the runs before it are on the wire. */
+  #sent = 0;
+  #inFlightBytes = 0;
+  #bytes = 0;
+  #ackedLine = 1;
+  #nextLine = 1;
+
+  /** Bytes of all chunks that are not acknowledged. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Bytes of chunks that are on the wire. */
+  get inFlightBytes(): number {
+    return this.#inFlightBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#runs.length === 0;
+  }
+
+  /** Whether there is a run that the present stream has not had. */
+  get hasUnsent(): boolean {
+    return this.#sent < this.#runs.length;
+  }
+
+  /** All lines below this number are acknowledged. */
+  get ackedLine(): number {
+    return this.#ackedLine;
+  }
+
+  /** Adds a run. Throws RangeError if it does not follow on the newest one. */
+  push(run: LineRun): void {
+    if (run.firstLine !== this.#nextLine)
+      throw new RangeError(`lines ${run.firstLine} and on do not follow on ${this.#nextLine}`);
+    this.#runs.push(run);
+    this.#bytes += bytesOf(run);
+    this.#nextLine = run.firstLine + run.lineCount;
+  }
+
+  /**
+   * A new stream begins, and the server goes on at `nextLine`. Returns how many acknowledged lines the server asks for again; they are
+   * gone, and a gap stands in their place. Throws LinesUnknown.
+   */
+  resume(nextLine: number): number {
+    this.#sent = 0;
+    this.#inFlightBytes = 0;
+    const lost = Math.max(0, this.#ackedLine - nextLine);
+    if (lost > 0) {
+      this.#runs.unshift({
+        kind: "gap",
+        firstLine: nextLine,
+        lineCount: lost,
+        cause: GapCause.STORE_ROLLBACK,
+        detail: "the server had acknowledged these lines and asked for them again",
+      });
+      this.#ackedLine = nextLine;
+    }
+    this.ack(nextLine);
+    return lost;
+  }
+
+  /** All lines below `nextLine` are on disk. Returns whether that was news. Throws LinesUnknown. */
+  ack(nextLine: number): boolean {
+    if (nextLine > this.#nextLine)
+      throw new LinesUnknown(`the server has lines up to ${nextLine - 1}, this process made ${this.#nextLine - 1}`);
+    if (nextLine <= this.#ackedLine) return false;
+    this.#ackedLine = nextLine;
+    let done = 0;
+    for (const run of this.#runs) {
+      if (run.firstLine + run.lineCount > nextLine) break;
+      this.#bytes -= bytesOf(run);
+      if (done < this.#sent) this.#inFlightBytes -= bytesOf(run);
+      done++;
+    }
+    this.#runs.splice(0, done);
+    this.#sent = Math.max(0, this.#sent - done);
+    const first = this.#runs[0];
+    // A chunk that is stored in part is sent whole again, and the server slices it; of a gap the rest is declared.
+    if (first?.kind === "gap" && first.firstLine < nextLine && this.#sent === 0)
+      this.#runs[0] = { ...first, firstLine: nextLine, lineCount: first.firstLine + first.lineCount - nextLine };
+    return true;
+  }
+
+  /**
+   * The next run to send, if `creditBytes` allow it: no more than that may be on the wire. A chunk that is larger than the credit goes
+   * alone.
+   */
+  take(creditBytes: number): LineRun | undefined {
+    const run = this.#runs[this.#sent];
+    if (!run) return undefined;
+    const bytes = bytesOf(run);
+    if (this.#inFlightBytes > 0 && this.#inFlightBytes + bytes > creditBytes) return undefined;
+    this.#sent++;
+    this.#inFlightBytes += bytes;
+    return run;
+  }
+
+  /**
+   * The server refuses the newest chunk on the wire: its lines become a gap, the rest goes on. Returns the gap, or undefined if the
+   * newest run on the wire is no chunk. For after a stream has failed.
+   */
+  refuse(reason: string): GapRun | undefined {
+    const index = this.#sent - 1;
+    const run = this.#runs[index];
+    if (run?.kind !== "chunk") return undefined;
+    const firstLine = Math.max(run.firstLine, this.#ackedLine);
+    const gap: GapRun = {
+      kind: "gap",
+      firstLine,
+      lineCount: run.firstLine + run.lineCount - firstLine,
+      cause: GapCause.REFUSED,
+      detail: reason,
+    };
+    this.#runs[index] = gap;
+    this.#bytes -= run.bytes.length;
+    this.#inFlightBytes -= run.bytes.length;
+    return gap;
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#runs = [];
+    this.#sent = 0;
+    this.#inFlightBytes = 0;
+    this.#bytes = 0;
+  }
+}
+
+function bytesOf(run: LineRun): number {
+  return run.kind === "chunk" ? run.bytes.length : 0;
+}
