@@ -1,0 +1,304 @@
+import {
+  EndOutcome,
+  LeverOutcome,
+  ReceiptState,
+  RunMode,
+  TimerKind,
+  type JobEntry,
+  type JobRecord,
+  type LeverValue,
+  type Receipt,
+} from "@signalbox/protocol";
+import { duration, rate } from "../ui/format.ts";
+import { setting } from "./job-state.ts";
+import type { LampShape, Tone } from "../ui/lamp.ts";
+
+/** One thing that happened to a job, for the timeline. */
+export interface HistoryItem {
+  /** Unique in the job. */
+  readonly key: string;
+  /** Server clock, microseconds since the Unix epoch. */
+  readonly atUs: number;
+  readonly shape: LampShape | "lever";
+  readonly tone: Tone;
+  readonly title: string;
+  /** Who, where or why; may be empty. */
+  readonly text: string;
+  /** The attempt that it belongs to; 0 if to none. */
+  readonly attempt: number;
+  /** With a command on a lever: how far it has come. */
+  readonly receipt: Receipt | undefined;
+  /** A line of the attempt to jump to. */
+  readonly line: number | undefined;
+}
+
+/** A command that took effect at a place in a log. Stands before `line`. */
+export interface CommandMarker {
+  readonly generation: number;
+  readonly attempt: number;
+  readonly line: number;
+  readonly who: string;
+  readonly what: string;
+  /** From accepted to applied, milliseconds. */
+  readonly afterMs: number;
+}
+
+/** At most so many items are kept; the oldest go. */
+const maxItems = 2_000;
+
+/**
+ * Folds the entries of one job into its timeline and the markers of its commands. Receipts are those of the newest entry that holds
+ * them: a command's item changes until the command is decided.
+ */
+export class JobHistory {
+  #items: HistoryItem[] = [];
+  #count = 0;
+  readonly #receipts = new Map<bigint, Receipt>();
+  readonly #begun = new Set<number>();
+
+  /** Oldest first. */
+  get items(): readonly HistoryItem[] {
+    return this.#items;
+  }
+
+  /** Markers of an attempt, by line, then by generation. */
+  markers(attempt: number): CommandMarker[] {
+    const markers: CommandMarker[] = [];
+    for (const receipt of this.#receipts.values()) {
+      const took = receipt.state === ReceiptState.APPLIED || receipt.state === ReceiptState.PROVED;
+      if (!took || receipt.attempt !== attempt || receipt.atLine === 0n || !receipt.value) continue;
+      markers.push({
+        generation: Number(receipt.generation),
+        attempt,
+        line: Number(receipt.atLine),
+        who: receipt.actor?.name || "somebody",
+        what: didWhat(receipt.value, receipt.before),
+        afterMs: Number(receipt.decidedAtUs - receipt.acceptedAtUs) / 1000,
+      });
+    }
+    return markers.sort((a, b) => a.line - b.line || a.generation - b.generation);
+  }
+
+  /** Takes the next entries in, oldest first. */
+  add(entries: readonly JobEntry[]): void {
+    for (const entry of entries) {
+      this.#count++;
+      const item = describeEntry(entry, this.#count, this.#begun);
+      if (item) this.#items.push(item);
+      if (entry.record) this.learn(entry.record);
+    }
+    if (this.#items.length > maxItems) this.#items = this.#items.slice(-maxItems);
+  }
+
+  /** Takes the receipts of a record in, which may be newer than its entry here. */
+  learn(record: JobRecord): void {
+    let changed = false;
+    for (const receipt of record.receipts) {
+      const known = this.#receipts.get(receipt.generation);
+      if (known && rank(known.state) > rank(receipt.state)) continue;
+      this.#receipts.set(receipt.generation, receipt);
+      changed = true;
+    }
+    if (!changed) return;
+    this.#items = this.#items.map((item) => {
+      const receipt = item.receipt && this.#receipts.get(item.receipt.generation);
+      return receipt && receipt !== item.receipt ? commandItem(item.key, item.atUs, receipt) : item;
+    });
+  }
+
+  /** Forgets everything: the whole history follows again. */
+  reset(): void {
+    this.#items = [];
+    this.#count = 0;
+    this.#receipts.clear();
+    this.#begun.clear();
+  }
+}
+
+/** What a command did, in words that follow a name: `paused`, `set speed 200 /s → 20 /s`. */
+export function didWhat(value: LeverValue, before?: LeverValue): string {
+  switch (value.value.case) {
+    case "run":
+      if (value.value.value.mode === RunMode.PAUSE) return "paused";
+      if (value.value.value.mode === RunMode.RUN) return "resumed";
+      return value.value.value.graceMs > 0
+        ? `cancelled, ${duration(value.value.value.graceMs)} grace`
+        : "cancelled, at once";
+    case undefined:
+      return "did something this page does not know";
+    default: {
+      const was = before?.value.case ? `${valueText(before)} → ` : "";
+      return `set ${leverNoun(value)} ${was}${valueText(value)}`;
+    }
+  }
+}
+
+/** A lever's value in words: `20 /s`, `unlimited`, `Pause`. */
+export function valueText(value: LeverValue): string {
+  switch (value.value.case) {
+    case "run":
+      return value.value.value.mode === RunMode.PAUSE
+        ? "Pause"
+        : value.value.value.mode === RunMode.CANCEL
+          ? "Cancel"
+          : "Run";
+    case "speed":
+      return value.value.value.itemsPerSecond === undefined ? "unlimited" : rate(value.value.value.itemsPerSecond);
+    case "logLevel":
+      return ["all", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"][value.value.value.level] ?? "all";
+    case "priority":
+      return String(value.value.value.priority);
+    case "parameters":
+      return "new values";
+    default:
+      return "";
+  }
+}
+
+/** How far along a state is, so that an older word never replaces a newer one. */
+function rank(state: ReceiptState): number {
+  if (state === ReceiptState.PROVED) return 4;
+  return state >= ReceiptState.APPLIED ? 3 : state;
+}
+
+function leverNoun(value: LeverValue): string {
+  return { run: "run", speed: "speed", logLevel: "log level", priority: "priority", parameters: "parameters" }[
+    value.value.case ?? "run"
+  ];
+}
+
+function commandItem(key: string, atUs: number, receipt: Receipt): HistoryItem {
+  const value = receipt.value;
+  const run = value?.value.case === "run" ? value.value.value : undefined;
+  const refused = receipt.state === ReceiptState.REJECTED;
+  const verb =
+    run?.mode === RunMode.PAUSE
+      ? "Pause"
+      : run?.mode === RunMode.RUN
+        ? "Resume"
+        : run
+          ? "Cancel"
+          : value
+            ? sentence(
+                `${leverNoun(value)} ${receipt.before?.value.case ? `${valueText(receipt.before)} → ` : ""}${valueText(value)}`,
+              )
+            : "Command";
+  const reason = run?.reason ? `“${run.reason}”` : "";
+  return {
+    key,
+    atUs,
+    shape: "lever",
+    tone: refused ? "stop" : receipt.state <= ReceiptState.DELIVERED ? "wait" : "idle",
+    title: `${verb} by ${receipt.actor?.name || "somebody"}${refused ? ", refused" : ""}`,
+    text: refused ? receipt.reason : reason,
+    attempt: receipt.attempt,
+    receipt,
+    line: receipt.atLine > 0n ? Number(receipt.atLine) : undefined,
+  };
+}
+
+/** `begun` holds the attempts whose start was told already: each report repeats it. */
+function describeEntry(entry: JobEntry, count: number, begun: Set<number>): HistoryItem | undefined {
+  const { cause, record } = entry;
+  const atUs = Number(entry.atUs);
+  const who = entry.actor?.name || "somebody";
+  const item = (shape: HistoryItem["shape"], tone: Tone, title: string, text = "", attempt = 0): HistoryItem => ({
+    key: `e${count}`,
+    atUs,
+    shape,
+    tone,
+    title,
+    text,
+    attempt,
+    receipt: undefined,
+    line: undefined,
+  });
+  switch (cause.case) {
+    case "started":
+      return item("waiting", "idle", `Started by ${who}`, "waits for a worker");
+    case "assignment":
+      return item(
+        "moving",
+        "idle",
+        `Attempt ${cause.value.attempt} given to ${cause.value.workerId}`,
+        "",
+        cause.value.attempt,
+      );
+    case "command": {
+      const { action, generation } = cause.value;
+      if (action.case === "giveUp") return item("lost", "lost", `Given up by ${who}`, action.value.reason);
+      if (action.case === "withdrawGeneration") return item("lever", "idle", `Taken back by ${who}`);
+      const receipt = record?.receipts.find((each) => each.generation === generation);
+      return receipt && commandItem(`e${count}`, atUs, receipt);
+    }
+    case "report": {
+      const { attempt, end, started } = cause.value;
+      const known = record?.attempts.find((each) => each.number === attempt);
+      if (end) {
+        const how = endWords(end.outcome);
+        const exit = end.exitCode !== undefined ? `exit ${end.exitCode}` : end.signal;
+        return item(
+          how.shape,
+          how.tone,
+          `Attempt ${attempt} ${how.word}`,
+          [exit, end.reason === how.word ? "" : end.reason].filter(Boolean).join(", "),
+          attempt,
+        );
+      }
+      if (started && known && !begun.has(attempt)) {
+        begun.add(attempt);
+        return item("running", "go", `Attempt ${attempt} runs on ${known.workerId}`, "", attempt);
+      }
+      const back = cause.value.levers.find(
+        (lever) =>
+          lever.outcome === LeverOutcome.REVERTED &&
+          record &&
+          setting(record, lever.value?.value.case ?? "run")?.generation === lever.generation + 1n,
+      );
+      return (
+        back?.value && item("lever", "idle", sentence(`${leverNoun(back.value)} back`), "its time was up", attempt)
+      );
+    }
+    case "lost":
+      return item("lost", "lost", `Attempt ${cause.value.attempt} lost`, cause.value.reason, cause.value.attempt);
+    case "back":
+      return item(
+        "running",
+        "go",
+        `Attempt ${cause.value.attempt} is back`,
+        "same process, nothing lost",
+        cause.value.attempt,
+      );
+    case "retry":
+      return item("waiting", "idle", `Retry by ${who}`, cause.value.parametersChanged ? "with new parameters" : "");
+    case "timer":
+      if (cause.value.kind === TimerKind.DELIVER_BY)
+        return item("lever", "wait", "Command expired", "not delivered in time");
+      return cause.value.kind === TimerKind.HOLD_ENDED
+        ? item("lever", "idle", "Lever back", "its time was up")
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function endWords(outcome: EndOutcome): { shape: LampShape; tone: Tone; word: string } {
+  switch (outcome) {
+    case EndOutcome.SUCCEEDED:
+      return { shape: "succeeded", tone: "done", word: "succeeded" };
+    case EndOutcome.CANCELED:
+      return { shape: "canceled", tone: "idle", word: "canceled" };
+    case EndOutcome.RELEASED:
+      return { shape: "waiting", tone: "idle", word: "released by its worker" };
+    case EndOutcome.DECLINED:
+      return { shape: "waiting", tone: "idle", word: "declined" };
+    case EndOutcome.GIVEN_UP:
+      return { shape: "lost", tone: "lost", word: "given up" };
+    default:
+      return { shape: "failed", tone: "stop", word: "failed" };
+  }
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

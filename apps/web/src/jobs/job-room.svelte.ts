@@ -1,0 +1,185 @@
+import type { JobRecord, OfferedJobType, Subscription, Vitals, WatchResponse } from "@signalbox/protocol";
+import type { Watched } from "../live/watch-link.ts";
+import { countViews, type JobView } from "./job-views.ts";
+
+/* eslint-disable svelte/prefer-svelte-reactivity -- read through #version, which changes at most a few times a second */
+
+/**
+ * What this tab knows of jobs: the newest record and vitals of each, and the types on offer. Components that read it are updated at
+ * most four times a second, and at once when a job's record changes. Records change far less often than vitals.
+ */
+export class JobRoom {
+  readonly #records = new Map<string, JobRecord>();
+  readonly #vitals = new Map<string, Vitals>();
+  readonly #listed = new Set<string>();
+  /** Rises when records or vitals changed, and when records did: lists are sorted and counted for the latter alone. */
+  #version = $state.raw(0);
+  #recordsVersion = $state.raw(0);
+  #recordsChanged = false;
+  #updatedMs = 0;
+  #counted: { readonly version: number; readonly nowMs: number; readonly counts: Record<JobView, number> } | undefined;
+  #complete = $state.raw(false);
+  #types = $state.raw<readonly OfferedJobType[] | undefined>(undefined);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #frame = 0;
+
+  /** Whether the list of all jobs is complete. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** Types that connected workers offer; undefined until known. */
+  get types(): readonly OfferedJobType[] | undefined {
+    return this.#types;
+  }
+
+  /** The newest record of a job, whether it is in the list or not. */
+  record(id: string): JobRecord | undefined {
+    void this.#recordsVersion;
+    return this.#records.get(id);
+  }
+
+  /** The newest vitals of a job: measured, or else those of its newest entry, which outlive a restart of the server. */
+  vitals(id: string): Vitals | undefined {
+    void this.#version;
+    const measured = this.#vitals.get(id);
+    const kept = this.#records.get(id)?.vitals;
+    const says = measured && (measured.asOfUs > 0n || measured.lines > 0n || measured.waitsFor !== "");
+    return says ? measured : (kept ?? measured);
+  }
+
+  /** All jobs of the list, in no order. */
+  list(): JobRecord[] {
+    void this.#recordsVersion;
+    const jobs: JobRecord[] = [];
+    for (const id of this.#listed) {
+      const job = this.#records.get(id);
+      if (job) jobs.push(job);
+    }
+    return jobs;
+  }
+
+  /** How many jobs of the list each view shows at `nowMs` of the server's clock; undefined while the list is not complete. */
+  counts(nowMs: number): Record<JobView, number> | undefined {
+    if (!this.#complete) return undefined;
+    const version = this.#recordsVersion;
+    if (this.#counted?.version !== version || this.#counted.nowMs !== nowMs)
+      this.#counted = { version, nowMs, counts: countViews(this.list(), nowMs) };
+    return this.#counted.counts;
+  }
+
+  /** What to follow for the list of all jobs. */
+  watchList(): Watched {
+    return {
+      id: "jobs",
+      kind: (): Subscription["kind"] => ({
+        case: "jobs",
+        value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: true },
+      }),
+      apply: (message) => this.#applyList(message),
+    };
+  }
+
+  /** Takes in a record that came with an answer, if it is newer than what is known. */
+  learn(job: JobRecord): void {
+    const known = this.#records.get(job.id);
+    if (known && isOlder(job, known)) return;
+    this.#records.set(job.id, job);
+    this.#updateSoon();
+  }
+
+  /** Takes in vitals, from whatever subscription they came. */
+  learnVitals(vitals: readonly Vitals[]): void {
+    for (const each of vitals) this.#vitals.set(each.jobId, each);
+    this.#updateLater();
+  }
+
+  /** Takes in the types on offer. */
+  learnTypes(types: readonly OfferedJobType[]): void {
+    this.#types = types;
+  }
+
+  /** Ends timers. */
+  close(): void {
+    clearTimeout(this.#timer);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  #applyList(message: WatchResponse["message"]): void {
+    switch (message.case) {
+      case "records":
+        for (const job of message.value.records) {
+          this.#records.set(job.id, job);
+          this.#listed.add(job.id);
+        }
+        for (const id of message.value.gone) {
+          this.#listed.delete(id);
+          this.#records.delete(id);
+          this.#vitals.delete(id);
+        }
+        // While the first list comes in, it is shown as it grows, but not with each message.
+        if (this.#complete) this.#updateSoon();
+        else {
+          this.#recordsChanged = true;
+          this.#updateLater();
+        }
+        break;
+      case "vitals":
+        this.learnVitals(message.value.vitals);
+        break;
+      case "jobTypes":
+        this.learnTypes(message.value.types);
+        break;
+      case "caughtUp":
+        this.#complete = true;
+        this.#updateSoon();
+        break;
+      case "reset":
+        this.#listed.clear();
+        this.#complete = false;
+        break;
+      default:
+        break;
+    }
+  }
+
+  #updateSoon(): void {
+    this.#recordsChanged = true;
+    if (this.#frame !== 0) return;
+    // A single change is seen in the next frame, a storm of them ten times a second.
+    if (!document.hidden && performance.now() - this.#updatedMs < 100) {
+      this.#updateLater(100);
+      return;
+    }
+    this.#frame = requestAnimationFrame(() => this.#update());
+  }
+
+  #updateLater(waitMs = 250): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      // A hidden tab draws nothing: its next frame is when it is seen again.
+      if (document.hidden) this.#frame ||= requestAnimationFrame(() => this.#update());
+      else this.#update();
+    }, waitMs);
+  }
+
+  #update(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#frame = 0;
+    this.#updatedMs = performance.now();
+    this.#version++;
+    if (this.#recordsChanged) this.#recordsVersion++;
+    this.#recordsChanged = false;
+  }
+}
+
+/** Whether `job` is an older state of the job than `known`, as far as a record tells. */
+function isOlder(job: JobRecord, known: JobRecord): boolean {
+  // Records inside entries have no position.
+  if (job.entryPosition > 0n && known.entryPosition > 0n) return job.entryPosition < known.entryPosition;
+  const generation = (each: JobRecord) => each.spec?.generation ?? 0n;
+  if (generation(job) !== generation(known)) return generation(job) < generation(known);
+  if (job.attempts.length !== known.attempts.length) return job.attempts.length < known.attempts.length;
+  return job.stateSinceUs < known.stateSinceUs;
+}

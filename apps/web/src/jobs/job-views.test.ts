@@ -1,0 +1,80 @@
+import { JobState, RunMode } from "@signalbox/protocol";
+import { expect, test } from "vitest";
+import { countViews, inView, parseView, sortJobs } from "./job-views.ts";
+import { jobRecord, runValue } from "./samples.ts";
+
+const nowMs = new Date(2026, 10, 21, 15, 0, 0).getTime();
+const us = (ms: number) => BigInt(ms * 1000);
+const hour = 3_600_000;
+const assigned = [{ number: 1, workerId: "w", assignedAtUs: 1n }];
+const jobs = {
+  running: jobRecord({ id: "running", state: JobState.RUNNING, attempts: assigned, startedAtUs: us(nowMs - hour) }),
+  runningNewer: jobRecord({ id: "running-newer", state: JobState.RUNNING, attempts: assigned, startedAtUs: us(nowMs) }),
+  first: jobRecord({ id: "first-in-line", state: JobState.QUEUED, queuedAtUs: us(nowMs - hour) }),
+  second: jobRecord({ id: "second-in-line", state: JobState.QUEUED, queuedAtUs: us(nowMs) }),
+  starting: jobRecord({ id: "starting", state: JobState.QUEUED, attempts: assigned }),
+  paused: jobRecord({
+    id: "paused",
+    state: JobState.PAUSED,
+    attempts: assigned,
+    spec: { generation: 2n, levers: [{ generation: 2n, value: runValue(RunMode.PAUSE) }] },
+  }),
+  lost: jobRecord({ id: "lost", state: JobState.LOST, attempts: assigned }),
+  failed: jobRecord({ id: "failed", state: JobState.FAILED, endedAtUs: us(nowMs - 3 * hour) }),
+  done: jobRecord({ id: "done", state: JobState.SUCCEEDED, endedAtUs: us(nowMs - hour) }),
+  doneEarly: jobRecord({ id: "done-early", state: JobState.SUCCEEDED, endedAtUs: us(nowMs - 4 * hour) }),
+  doneYesterday: jobRecord({ id: "done-yesterday", state: JobState.CANCELED, endedAtUs: us(nowMs - 20 * hour) }),
+};
+
+test("each view shows what its name says", () => {
+  const shown = (view: Parameters<typeof inView>[1]) =>
+    Object.values(jobs)
+      .filter((job) => inView(job, view, nowMs))
+      .map((job) => job.id);
+  expect(shown("now")).toEqual([
+    "running",
+    "running-newer",
+    "first-in-line",
+    "second-in-line",
+    "starting",
+    "paused",
+    "lost",
+    "done",
+  ]);
+  expect(shown("needs-you")).toEqual(["lost", "failed"]);
+  expect(shown("running")).toEqual(["running", "running-newer", "starting"]);
+  expect(shown("waiting")).toEqual(["first-in-line", "second-in-line"]);
+  expect(shown("paused")).toEqual(["paused"]);
+  expect(shown("ended-today")).toEqual(["failed", "done", "done-early"]);
+});
+
+test("counts agree with what the views show", () => {
+  expect(countViews(Object.values(jobs), nowMs)).toEqual({
+    now: 8,
+    "needs-you": 2,
+    running: 3,
+    waiting: 2,
+    paused: 1,
+    "ended-today": 3,
+  });
+});
+
+test("what needs a person comes first, the ended last, the line in its order", () => {
+  expect(sortJobs(Object.values(jobs).reverse(), nowMs).map((job) => job.id)).toEqual([
+    "failed",
+    "lost",
+    "starting",
+    "running-newer",
+    "running",
+    "paused",
+    "first-in-line",
+    "second-in-line",
+    "done",
+    "done-early",
+    "done-yesterday",
+  ]);
+});
+
+test("an unknown view in the URL is Now", () => {
+  expect([parseView("paused"), parseView("everything"), parseView(null)]).toEqual(["paused", "now", "now"]);
+});

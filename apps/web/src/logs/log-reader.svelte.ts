@@ -1,0 +1,228 @@
+import type { Client } from "@connectrpc/connect";
+import type { LogService } from "@signalbox/protocol";
+import type { CommandMarker } from "../jobs/history.ts";
+import type { Live } from "../live/live.svelte.ts";
+import { LogFeed } from "./log-feed.ts";
+import { LogRows } from "./log-rows.ts";
+import { LogSurface, type MarkedLines, type SurfaceElements } from "./log-surface.ts";
+
+/** What the bars around the log say. Replaced at most four times a second, and at once when the mode changes. */
+export interface LogSummary {
+  /** Lines stored. */
+  readonly lines: number;
+  /** Numbers inside declared gaps. */
+  readonly missingLines: number;
+  readonly textBytes: number;
+  readonly linesPerSecond: number;
+  /** Lines by level, indexed by Level. */
+  readonly levelCounts: readonly number[];
+  readonly following: boolean;
+  /** Since following stopped. */
+  readonly newLines: number;
+  /** Of those, ERROR and FATAL. */
+  readonly newErrors: number;
+  /** There are lines behind the divider to go back to. */
+  readonly hasDivider: boolean;
+  /** No line can follow. */
+  readonly sealed: boolean;
+  readonly fault: string | undefined;
+}
+
+/** One attempt's log in a page: its lines, and how far the reader is. Ended by `close`. */
+export class LogReader {
+  #summary = $state.raw<LogSummary>(nothing);
+  #marked = $state.raw<MarkedLines | undefined>(undefined);
+  #announcement = $state.raw("");
+  readonly #feed: LogFeed;
+  readonly #rows: LogRows;
+  readonly #unfollow: () => void;
+  readonly #onMark: (marked: MarkedLines) => void;
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+  #surface: LogSurface | undefined;
+  /** What was there when following stopped; undefined while that is not known. */
+  #left: { readonly line: number; readonly errors: number } | undefined;
+  #stale = true;
+  #jumpTo: number | undefined;
+
+  /** `marked` is what the URL marks; `onMark` puts another mark there. */
+  constructor(
+    client: Client<typeof LogService>,
+    live: Live,
+    jobId: string,
+    attempt: number,
+    marked: MarkedLines | undefined,
+    onMark: (marked: MarkedLines) => void,
+  ) {
+    this.#feed = new LogFeed(client, jobId, attempt, () => {
+      this.#stale = true;
+      this.#surface?.invalidate();
+    });
+    this.#rows = new LogRows(this.#feed.store);
+    this.#marked = marked;
+    this.#jumpTo = marked?.from;
+    this.#onMark = onMark;
+    this.#unfollow = live.follow(this.#feed);
+    this.#timers.push(setInterval(() => document.hidden || this.#refresh(), 250));
+    let told = { lines: 0, errors: 0 };
+    this.#timers.push(
+      setInterval(() => {
+        const now = { lines: this.#feed.store.endLine - 1, errors: errorsIn(this.#feed.store.levelCounts) };
+        const [lines, errors] = [now.lines - told.lines, now.errors - told.errors];
+        told = now;
+        // A reader is not told of lines that are not being read.
+        this.#announcement = this.#summary.following && lines > 0 ? `${lines} new lines, ${errors} errors` : "";
+      }, 10_000),
+    );
+  }
+
+  get summary(): LogSummary {
+    return this.#summary;
+  }
+
+  get marked(): MarkedLines | undefined {
+    return this.#marked;
+  }
+
+  /** For screen readers, at most each 10 s. */
+  get announcement(): string {
+    return this.#announcement;
+  }
+
+  set markers(markers: readonly CommandMarker[]) {
+    this.#rows.markers = markers;
+    this.#surface?.invalidate();
+  }
+
+  /** Draws into `parts` until the returned function is called. */
+  attach(parts: SurfaceElements): () => void {
+    const surface = new LogSurface(this.#feed.store, this.#rows, parts, {
+      want: (from, to) => this.#feed.want(from, to),
+      modeChanged: () => this.#modeChanged(),
+      mark: (line, extend) => this.#mark(line, extend),
+    });
+    this.#surface = surface;
+    surface.marked = this.#marked;
+    if (this.#jumpTo !== undefined) this.jump(this.#jumpTo);
+    return () => {
+      surface.close();
+      this.#surface = undefined;
+    };
+  }
+
+  /** To the end, and stay there. */
+  follow(): void {
+    this.#surface?.follow();
+  }
+
+  /** To a line, and stay there. A line that is not stored yet is jumped to when the log is known to reach it. */
+  jump(line: number): void {
+    if (this.#feed.store.endLine <= line && !this.#feed.store.sealed) {
+      this.#jumpTo = line;
+      this.#surface?.read();
+    } else {
+      this.#jumpTo = undefined;
+      this.#surface?.jump(line);
+    }
+  }
+
+  /** To where following stopped. */
+  toDivider(): void {
+    if (this.#rows.divider) this.jump(this.#rows.divider.line);
+  }
+
+  /** To the next command (1) or the one before (-1), from the top of the screen. */
+  toCommand(direction: 1 | -1): void {
+    const top = this.#surface?.topLine ?? 1;
+    const lines = this.#rows.markers.map((marker) => marker.line);
+    // A jump leaves its line in the upper third, a little below the top.
+    const target = direction > 0 ? lines.find((line) => line > top + 20) : lines.findLast((line) => line < top);
+    if (target !== undefined) this.jump(target);
+  }
+
+  /** Scrolls by screens. */
+  page(screens: number): void {
+    this.#surface?.page(screens);
+  }
+
+  /** Scrolls by px. */
+  scrollBy(px: number): void {
+    this.#surface?.scrollBy(px);
+  }
+
+  /** To the first line. */
+  toStart(): void {
+    this.#surface?.toStart();
+  }
+
+  /** Paints again: wrap or width of columns changed. */
+  relayout(): void {
+    this.#surface?.invalidate();
+  }
+
+  /** Ends subscription, timers and surface. */
+  close(): void {
+    this.#unfollow();
+    this.#feed.close();
+    this.#surface?.close();
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  #mark(line: number, extend: boolean): void {
+    const first = this.#marked?.from ?? line;
+    this.#marked = extend ? { from: Math.min(first, line), to: Math.max(first, line) } : { from: line, to: line };
+    if (this.#surface) this.#surface.marked = this.#marked;
+    this.#onMark(this.#marked);
+  }
+
+  #modeChanged(): void {
+    const { store } = this.#feed;
+    this.#left = undefined;
+    if (this.#surface && !this.#surface.following && store.endLine > 1)
+      this.#rows.divider = { line: store.endLine, atMs: Date.now() };
+    this.#stale = true;
+    this.#refresh();
+  }
+
+  #refresh(): void {
+    const { store } = this.#feed;
+    if (this.#jumpTo !== undefined && (store.endLine > this.#jumpTo || store.sealed)) this.jump(this.#jumpTo);
+    const linesPerSecond = this.#feed.linesPerSecond(Date.now());
+    if (!this.#stale && linesPerSecond === this.#summary.linesPerSecond) return;
+    this.#stale = false;
+    const following = this.#surface?.following ?? true;
+    // Who comes by a link to a line has left nothing: what is new counts from the first news of the end.
+    if (!following && store.endLine > 1) this.#left ??= { line: store.endLine, errors: errorsIn(store.levelCounts) };
+    const left = this.#left ?? { line: store.endLine, errors: errorsIn(store.levelCounts) };
+    this.#summary = {
+      lines: store.endLine - 1,
+      missingLines: store.missingLines,
+      textBytes: store.textBytes,
+      linesPerSecond,
+      levelCounts: store.levelCounts,
+      following,
+      newLines: following ? 0 : Math.max(0, store.endLine - left.line),
+      newErrors: following ? 0 : Math.max(0, errorsIn(store.levelCounts) - left.errors),
+      hasDivider: !!this.#rows.divider && this.#rows.divider.line < store.endLine && this.#rows.divider.line > 1,
+      sealed: store.sealed,
+      fault: this.#feed.fault,
+    };
+  }
+}
+
+const nothing: LogSummary = {
+  lines: 0,
+  missingLines: 0,
+  textBytes: 0,
+  linesPerSecond: 0,
+  levelCounts: [0, 0, 0, 0, 0, 0, 0],
+  following: true,
+  newLines: 0,
+  newErrors: 0,
+  hasDivider: false,
+  sealed: false,
+  fault: undefined,
+};
+
+function errorsIn(levelCounts: readonly number[]): number {
+  return (levelCounts[5] ?? 0) + (levelCounts[6] ?? 0);
+}

@@ -1,0 +1,172 @@
+import { GapCause, Level } from "@signalbox/protocol";
+import { clock, exact, logTime, moment, plural, step } from "../ui/format.ts";
+import { lineSpans } from "./line-text.ts";
+import type { LogRow } from "./log-rows.ts";
+import { sourceWord } from "./log-rows.ts";
+import type { LogStore } from "./log-store.ts";
+
+/** A row as an element. Elements are reused for other rows; `show` fills one in. */
+export class RowElement {
+  readonly root = document.createElement("div");
+  row: LogRow | undefined;
+  #signature = "";
+
+  /** Draws `row`, unless it is drawn already and nothing about it changed. */
+  show(row: LogRow, store: LogStore, marked: boolean, open: boolean): void {
+    const state = `${marked ? " marked" : ""}${open ? " open" : ""}`;
+    const signature =
+      row.kind === "line" ? `${row.key}-${row.last}-${row.here ? 1 : 0}${state}` : `${row.key}-${row.line}${state}`;
+    this.row = row;
+    if (signature === this.#signature) return;
+    this.#signature = signature;
+    this.root.dataset["key"] = row.key;
+    this.root.dataset["line"] = String(row.line);
+    switch (row.kind) {
+      case "line":
+        this.#showLine(row, store, state);
+        break;
+      case "gap": {
+        this.root.className = `row gap${state}`;
+        const range = row.line === row.last ? exact(row.line) : `${exact(row.line)} – ${exact(row.last)}`;
+        this.#between(
+          element("b", "", `${plural(Number(row.gap.lineCount), "line")} missing`),
+          element("span", "", range),
+          element(
+            "span",
+            "",
+            `${gapReason(row.gap.cause)}${row.gap.detail ? `: ${row.gap.detail}` : ""}. Cannot be loaded.`,
+          ),
+        );
+        break;
+      }
+      case "marker": {
+        this.root.className = "row marker";
+        const { who, what, afterMs, line } = row.marker;
+        const text = element("span", "");
+        text.append(element("b", "", who), ` ${what} · applied after ${step(afterMs)}, at line ${exact(line)}`);
+        this.#between(leverSign(), text);
+        break;
+      }
+      case "divider":
+        this.root.className = "row divider";
+        this.#between(
+          element("b", "", "You left here"),
+          element("span", "", clock(row.divider.atMs * 1000, Date.now())),
+        );
+        break;
+    }
+  }
+
+  #showLine(row: Extract<LogRow, { kind: "line" }>, store: LogStore, state: string): void {
+    const stored = store.line(row.line);
+    const number = element("a", "number", exact(row.line));
+    number.href = `?line=${row.line}`;
+    number.tabIndex = -1;
+    const gutter = element("span", "gutter");
+    const text = element("span", "text");
+    if (!stored) {
+      this.root.className = `row line away${state}`;
+      gutter.append(number, element("span", "level"), element("span", "time"), element("span", "source"));
+    } else {
+      const level = stored.lines.level(stored.index);
+      const source = sourceWord(stored.lines.source(stored.index));
+      const continues = stored.lines.continues(stored.index);
+      this.root.className = `row line ${levelClass(level)} ${source}${continues ? " continues" : ""}${state}`;
+      const atUs = stored.lines.orderTimeUs(stored.index);
+      const time = element("time", "time", logTime(atUs));
+      time.title = moment(atUs);
+      const letter = element("span", "level", levelLetters[level] ?? "");
+      letter.title = levelNames[level] ?? "";
+      gutter.append(number, letter, time, element("span", "source", source));
+      if (continues) text.append(element("span", "joint", "↳ "));
+      for (const span of lineSpans(rowBytes(row, store))) {
+        if (!span.look) text.append(span.text);
+        else {
+          const run = element("span", span.look.classes, span.text);
+          if (span.look.color) run.style.color = span.look.color;
+          if (span.look.background) {
+            run.style.background = span.look.background;
+            run.style.color = "var(--well)";
+          }
+          text.append(run);
+        }
+      }
+    }
+    this.root.replaceChildren(gutter, text);
+  }
+
+  #between(...parts: Element[]): void {
+    const words = element("span", "words");
+    words.append(...parts);
+    this.root.replaceChildren(words);
+  }
+}
+
+/** The bytes of a row: its pieces joined. */
+export function rowBytes(row: Extract<LogRow, { kind: "line" }>, store: LogStore): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  for (let line = row.line; line <= row.last; line++) {
+    const stored = store.line(line);
+    if (stored) pieces.push(stored.lines.bytes(stored.index));
+  }
+  if (pieces.length === 1 && pieces[0]) return pieces[0];
+  const joined = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    joined.set(piece, at);
+    at += piece.length;
+  }
+  return joined;
+}
+
+const levelLetters = ["", "T", "D", "I", "W", "E", "F"];
+const levelNames = ["no level", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+
+function levelClass(level: Level): string {
+  if (level >= Level.ERROR) return "error";
+  if (level === Level.WARN) return "warn";
+  return level === Level.DEBUG || level === Level.TRACE ? "debug" : "";
+}
+
+function gapReason(cause: GapCause): string {
+  switch (cause) {
+    case GapCause.DROPPED_DEBUG:
+      return "the worker's spool was full, oldest DEBUG lines dropped";
+    case GapCause.DROPPED_OLDEST:
+      return "the worker's spool was full, oldest lines dropped";
+    case GapCause.SPOOL_CORRUPT:
+      return "a part of the worker's spool was damaged and set aside";
+    case GapCause.STORE_ROLLBACK:
+      return "the server's store was set back to an older state";
+    case GapCause.REFUSED:
+      return "the server refused these lines as malformed";
+    default:
+      return "the worker declared them missing";
+  }
+}
+
+function element<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  className: string,
+  text = "",
+): HTMLElementTagNameMap[K] {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+function leverSign(): SVGSVGElement {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 14 14");
+  svg.setAttribute("aria-hidden", "true");
+  const post = document.createElementNS(svg.namespaceURI, "path");
+  post.setAttribute("d", "M7 1.8v10.4M3.5 12.2h7");
+  post.setAttribute("stroke", "currentColor");
+  post.setAttribute("stroke-width", "1.3");
+  const handle = document.createElementNS(svg.namespaceURI, "path");
+  handle.setAttribute("d", "M3.6 3.4h6.8v2.6H3.6z");
+  handle.setAttribute("fill", "currentColor");
+  svg.append(post, handle);
+  return svg;
+}

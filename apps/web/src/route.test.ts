@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { jobPath, parseRoute } from "./route.ts";
+
+const route = (path: string) => parseRoute(new URL(path, "http://localhost:8080"));
+
+test("the root shows jobs in the named view", () => {
+  expect(route("/")).toEqual({ page: "jobs", view: "now" });
+  expect(route("/jobs")).toEqual({ page: "jobs", view: "now" });
+  expect(route("/?view=paused")).toEqual({ page: "jobs", view: "paused" });
+});
+
+test("a job's URL names attempt and marked lines", () => {
+  expect(route("/jobs/j-1?attempt=2&line=120-140")).toEqual({
+    page: "job",
+    id: "j-1",
+    attempt: 2,
+    marked: { from: 120, to: 140 },
+  });
+  expect(route("/jobs/j-1?attempt=x&line=")).toEqual({ page: "job", id: "j-1", attempt: undefined, marked: undefined });
+  expect(route(jobPath("a/b %"))).toMatchObject({ page: "job", id: "a/b %" });
+  expect(route("/jobs/%")).toMatchObject({ page: "job", id: "%" });
+});
+
+test("other paths lead nowhere", () => {
+  expect([route("/workers"), route("/jobs/a/b")].map((r) => r.page)).toEqual(["nowhere", "nowhere"]);
+});

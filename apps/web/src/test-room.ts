@@ -1,0 +1,220 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
+import {
+  JobEntrySchema,
+  JobRecordSchema,
+  JobService,
+  LiveService,
+  LogService,
+  OfferedJobTypeSchema,
+  VitalsSchema,
+  WatchResponseSchema,
+  type JobEntry,
+  type JobRecord,
+  type LogEntry,
+  type OfferedJobType,
+  type SendCommandRequest,
+  type StartJobRequest,
+  type Subscription,
+  type Vitals,
+} from "@signalbox/protocol";
+
+type Step = MessageInitShape<typeof WatchResponseSchema>;
+
+/**
+ * A small server for tests of components: jobs, their entries and one log, behind the real services and in memory. What it is told is
+ * sent to every open stream. `cut` breaks all streams and refuses new ones until `mend`.
+ */
+export class TestRoom {
+  readonly transport: Transport;
+  readonly commands: SendCommandRequest[] = [];
+  readonly started: StartJobRequest[] = [];
+  /** Answers SendCommand; the default stores nothing and answers with the record as it is. May throw a ConnectError. */
+  onCommand: (request: SendCommandRequest) => void = () => {};
+  /** Resolves before ReadLogs answers; tests replace it to hold answers back. */
+  readGate: Promise<void> = Promise.resolve();
+  readonly #jobs = new Map<string, JobRecord>();
+  readonly #vitals = new Map<string, Vitals>();
+  readonly #entries = new Map<string, JobEntry[]>();
+  readonly #log: LogEntry[] = [];
+  #end = 1;
+  #types: OfferedJobType[] = [];
+  readonly #streams = new Set<{ ids: Map<string, string>; queue: Step[]; wake: () => void; broken: boolean }>();
+  #cut = false;
+
+  constructor() {
+    this.transport = createRouterTransport(({ service }) => {
+      service(LiveService, { watch: (request, context) => this.#watch(request.subscriptions, context.signal) });
+      service(LogService, {
+        readLogs: async (request) => {
+          await this.readGate;
+          const from = Math.max(1, Number(request.fromLine));
+          const to = request.lineCount > 0n ? from + Number(request.lineCount) : Infinity;
+          const entries = this.#entriesBetween(from, to);
+          return {
+            attempt: 1,
+            entries,
+            endLine: BigInt(this.#end),
+            nextLine: entries.at(-1)?.nextLine ?? BigInt(this.#end),
+          };
+        },
+      });
+      service(JobService, {
+        sendCommand: (request) => {
+          this.commands.push(request);
+          this.onCommand(request);
+          return { job: this.#job(request.jobId), generation: 2n };
+        },
+        getJob: (request) => ({ job: this.#job(request.jobId) }),
+        listJobTypes: () => ({ types: this.#types }),
+        startJob: (request) => {
+          this.started.push(request);
+          return { job: this.setJob({ id: "started", name: request.name || request.type, type: request.type }) };
+        },
+        retryJob: (request) => ({ job: this.#job(request.jobId) }),
+        listJobs: () => ({ jobs: [...this.#jobs.values()] }),
+      });
+    });
+  }
+
+  /** Sets a job's record and tells it. */
+  setJob(init: MessageInitShape<typeof JobRecordSchema>): JobRecord {
+    const job = create(JobRecordSchema, init);
+    this.#jobs.set(job.id, job);
+    this.#send("jobs", { message: { case: "records", value: { records: [job] } } });
+    const entry = create(JobEntrySchema, { atUs: BigInt(Date.now() * 1000), record: job });
+    this.#entries.set(job.id, [...(this.#entries.get(job.id) ?? []), entry]);
+    this.#send(`job/${job.id}`, { message: { case: "entries", value: { entries: [entry] } } });
+    return job;
+  }
+
+  setVitals(init: MessageInitShape<typeof VitalsSchema>): void {
+    const vitals = create(VitalsSchema, init);
+    this.#vitals.set(vitals.jobId, vitals);
+    for (const id of ["jobs", `job/${vitals.jobId}`])
+      this.#send(id, { message: { case: "vitals", value: { vitals: [vitals] } } });
+  }
+
+  setTypes(...types: MessageInitShape<typeof OfferedJobTypeSchema>[]): void {
+    this.#types = types.map((type) => create(OfferedJobTypeSchema, type));
+  }
+
+  /** Stores entries of the log and sends them. With `quiet` only the new end is told, as when the client lags. */
+  append(entries: readonly LogEntry[], quiet = false): void {
+    this.#log.push(...entries);
+    this.#end = Number(entries.at(-1)?.nextLine ?? this.#end);
+    for (const stream of this.#streams)
+      for (const [id] of stream.ids)
+        if (id.startsWith("log/")) this.#sendTo(stream, id, this.#logStep(quiet ? [] : entries));
+  }
+
+  /** Lets the log reach up to `end` (exclusive) with entries that `make` gives when they are read. */
+  makeEndless(end: number, make: (from: number) => LogEntry): void {
+    this.#make = make;
+    this.#end = end;
+  }
+
+  #make: ((from: number) => LogEntry) | undefined;
+
+  cut(): void {
+    this.#cut = true;
+    for (const stream of this.#streams) {
+      stream.broken = true;
+      stream.wake();
+    }
+  }
+
+  mend(): void {
+    this.#cut = false;
+  }
+
+  async *#watch(subscriptions: readonly Subscription[], signal: AbortSignal) {
+    if (this.#cut) throw new ConnectError("no server", Code.Unavailable);
+    const stream = {
+      ids: new Map(subscriptions.map((each) => [each.id, each.id])),
+      queue: [] as Step[],
+      wake: () => {},
+      broken: false,
+    };
+    this.#streams.add(stream);
+    signal.addEventListener("abort", () => stream.wake(), { once: true });
+    stream.queue.push({ message: { case: "hello", value: { storeId: "s", serverTimeUs: BigInt(Date.now() * 1000) } } });
+    for (const { id, kind, cursor } of subscriptions) if (cursor.length === 0) this.#begin(stream, id, kind);
+    try {
+      while (!signal.aborted) {
+        if (stream.broken) throw new ConnectError("cut", Code.Unavailable);
+        const step = stream.queue.shift();
+        if (step) yield create(WatchResponseSchema, step);
+        else await new Promise<void>((resolve) => (stream.wake = resolve));
+      }
+    } finally {
+      this.#streams.delete(stream);
+    }
+  }
+
+  #begin(stream: { queue: Step[] }, id: string, kind: Subscription["kind"]): void {
+    const push = (message: Step["message"]) =>
+      stream.queue.push({ subscriptionId: id, cursor: new Uint8Array([1]), message: message! });
+    if (kind.case === "jobs") {
+      push({ case: "jobTypes", value: { types: this.#types } });
+      push({ case: "records", value: { records: [...this.#jobs.values()] } });
+      push({ case: "vitals", value: { vitals: [...this.#vitals.values()] } });
+    } else if (kind.case === "job") {
+      if (!this.#jobs.has(kind.value.jobId)) {
+        push({ case: "error", value: { code: Code.NotFound, message: "There is no such job." } });
+        return;
+      }
+      push({ case: "entries", value: { entries: this.#entries.get(kind.value.jobId) ?? [] } });
+      const vitals = this.#vitals.get(kind.value.jobId);
+      if (vitals) push({ case: "vitals", value: { vitals: [vitals] } });
+    } else if (kind.case === "log") {
+      const last = kind.value.start.case === "last" ? kind.value.start.value : this.#end;
+      stream.queue.push({
+        subscriptionId: id,
+        cursor: new Uint8Array([1]),
+        ...this.#logStep(this.#entriesBetween(Math.max(1, this.#end - last), this.#end)),
+      });
+    }
+    push({ case: "caughtUp", value: {} });
+  }
+
+  #entriesBetween(from: number, to: number): LogEntry[] {
+    if (this.#make) {
+      const entries: LogEntry[] = [];
+      for (let at = from - ((from - 1) % 100); at < Math.min(to, this.#end); at += 100) entries.push(this.#make(at));
+      return entries;
+    }
+    return this.#log.filter(
+      (entry, index) => Number(entry.nextLine) > from && Number(this.#log[index - 1]?.nextLine ?? 1n) < to,
+    );
+  }
+
+  #logStep(entries: readonly LogEntry[]): Step {
+    const counts = [0n, 0n, 0n, 0n, 0n, 0n, 0n];
+    for (const { entry } of this.#log)
+      if (entry.case === "chunk")
+        for (const [level, count] of (entry.value.header?.levelCounts ?? []).entries())
+          counts[level] = (counts[level] ?? 0n) + BigInt(count);
+    return {
+      message: {
+        case: "log",
+        value: { attempt: 1, entries: [...entries], endLine: BigInt(this.#end), levelCounts: this.#make ? [] : counts },
+      },
+    };
+  }
+
+  #send(id: string, step: Step): void {
+    for (const stream of this.#streams) if (stream.ids.has(id)) this.#sendTo(stream, id, step);
+  }
+
+  #sendTo(stream: { queue: Step[]; wake: () => void }, id: string, step: Step): void {
+    stream.queue.push({ subscriptionId: id, cursor: new Uint8Array([1]), ...step });
+    stream.wake();
+  }
+
+  #job(id: string): JobRecord {
+    const job = this.#jobs.get(id);
+    if (!job) throw new ConnectError("There is no such job.", Code.NotFound);
+    return job;
+  }
+}
