@@ -1,0 +1,85 @@
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { JobState } from "@signalbox/protocol";
+import { expect, test, type Signalbox } from "./fixtures.ts";
+
+/** What axe finds serious or worse on the page as it is, in words. */
+async function seriousFaults(page: Page): Promise<string[]> {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"])
+    .analyze();
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes.map(({ target, failureSummary }) => `${target.join(" ")} ${failureSummary}`).join(" | ")}`,
+    );
+}
+
+const isStale = (page: Page) =>
+  expect(page.getByRole("alert")).toContainText("No word from the server", { timeout: 30_000 });
+
+const states: Record<string, (signalbox: Signalbox, page: Page) => Promise<void>> = {
+  "Jobs, empty": async (signalbox, page) => {
+    await signalbox.open(page);
+  },
+  "Jobs, running": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    for (const type of ["lines", "items", "fails"]) await signalbox.startJob(type);
+    await signalbox.open(page);
+    await expect(page.getByRole("table")).toContainText("Failed");
+  },
+  "Jobs, stale": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    await signalbox.startJob("lines");
+    await signalbox.open(page);
+    await expect(page.getByRole("table")).toContainText("Running");
+    await signalbox.server.kill("SIGKILL");
+    await isStale(page);
+  },
+  "Job, running": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    const id = await signalbox.startJob("lines");
+    await signalbox.state(id, JobState.RUNNING);
+    await signalbox.open(page, `/jobs/${id}`);
+    await expect(page.getByRole("log")).toContainText("INFO line");
+  },
+  "Job, empty": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    const id = await signalbox.startJob("bytes", { writes: [] });
+    await signalbox.state(id, JobState.SUCCEEDED);
+    await signalbox.open(page, `/jobs/${id}`);
+    await expect(page.getByRole("heading", { name: "bytes" })).toBeVisible();
+  },
+  "Job, stale": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    const id = await signalbox.startJob("lines");
+    await signalbox.open(page, `/jobs/${id}`);
+    await expect(page.getByRole("log")).toContainText("INFO line");
+    await signalbox.server.kill("SIGKILL");
+    await isStale(page);
+  },
+};
+
+for (const [name, arrange] of Object.entries(states)) {
+  test(`${name}: no serious fault in either theme, and none at 360 px`, async ({ signalbox, page }) => {
+    await arrange(signalbox, page);
+    for (const colorScheme of ["light", "dark"] as const) {
+      for (const width of [1440, 360]) {
+        await page.setViewportSize({ width, height: 800 });
+        await page.emulateMedia({ colorScheme });
+        expect(await seriousFaults(page), `${name}, ${colorScheme}, ${width} px`).toEqual([]);
+        const overflow = await page.evaluate(
+          () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        );
+        expect(overflow, `${name} scrolls sideways at ${width} px`).toBeLessThanOrEqual(0);
+      }
+    }
+  });
+}
+
+test("a page whose link was used up says so and names the fix", async ({ signalbox, page }) => {
+  await page.goto(`${signalbox.origin}/#code=used-up`);
+  await expect(page.getByText("npm run link")).toBeVisible();
+  expect(await seriousFaults(page)).toEqual([]);
+});

@@ -1,0 +1,3 @@
+import { servePeer } from "./grpc-js-peer.ts";
+
+servePeer();

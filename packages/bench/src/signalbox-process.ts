@@ -1,0 +1,64 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
+import { createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { JobService, LiveService } from "@signalbox/protocol";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { freePorts, runProgram } from "../../../scripts/programs.ts";
+
+/** A server process with an empty store, for one measurement. */
+export interface SignalboxProcess extends AsyncDisposable {
+  readonly workerUrl: string;
+  readonly tokenFile: string;
+  /** Over gRPC, on the port of machine clients. */
+  readonly jobs: Client<typeof JobService>;
+  /** Over gRPC-Web, as a browser does. */
+  readonly web: { readonly jobs: Client<typeof JobService>; readonly live: Client<typeof LiveService> };
+  /** Starts a job as soon as its type is offered, and returns its id. */
+  readonly startJob: (type: string, parameters?: JsonObject) => Promise<string>;
+}
+
+export async function startSignalbox(): Promise<SignalboxProcess> {
+  const folder = await mkdtemp(join(tmpdir(), "signalbox-bench-"));
+  const [port = 0, workerPort = 0] = await freePorts(2);
+  const server = runProgram("apps/server/src/main.ts", {
+    SIGNALBOX_DATA: folder,
+    SIGNALBOX_PORT: String(port),
+    SIGNALBOX_WORKER_PORT: String(workerPort),
+    SIGNALBOX_BUILT_IN_WORKER: "off",
+    SIGNALBOX_OPEN: "off",
+    SIGNALBOX_LOG_LEVEL: "warn",
+  });
+  await server.printed(/#code=/);
+  const tokenFile = join(folder, "token");
+  const token = (await readFile(tokenFile, "utf8")).trim();
+  const bearer: Interceptor = (next) => (request) => {
+    request.header.set("authorization", `Bearer ${token}`);
+    return next(request);
+  };
+  const workerUrl = `http://127.0.0.1:${workerPort}`;
+  const jobs = createClient(JobService, createGrpcTransport({ baseUrl: workerUrl, interceptors: [bearer] }));
+  const web = createGrpcWebTransport({
+    baseUrl: `http://127.0.0.1:${port}`,
+    httpVersion: "1.1",
+    interceptors: [bearer],
+  });
+  return {
+    workerUrl,
+    tokenFile,
+    jobs,
+    web: { jobs: createClient(JobService, web), live: createClient(LiveService, web) },
+    async startJob(type, parameters = {}) {
+      while (!(await jobs.listJobTypes({})).types.some((each) => each.type?.name === type)) await delay(20);
+      const { job } = await jobs.startJob({ requestId: randomUUID(), type, parameters });
+      return job?.id ?? "";
+    },
+    async [Symbol.asyncDispose]() {
+      await server.kill("SIGTERM");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,20 @@
+import type { Reporter, TestModule } from "vitest/node";
+import { tally } from "./tally.ts";
+
+/** A Vitest reporter that counts tests for `npm test`, with the reason of each skip. */
+export default class VitestTally implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    for (const module of modules) {
+      const errors = module.errors();
+      if (errors.length > 0) tally([{ name: module.moduleId, outcome: "failed" }]);
+      tally(
+        [...module.children.allTests()].map((test) => {
+          const result = test.result();
+          const name = test.fullName;
+          if (result.state === "skipped") return { name, outcome: "skipped", reason: result.note ?? "no reason given" };
+          return { name, outcome: result.state === "passed" ? "passed" : "failed" };
+        }),
+      );
+    }
+  }
+}
