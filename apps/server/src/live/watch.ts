@@ -57,6 +57,8 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
       );
     case "log":
       return [guard(watchLog(parts, subscription, kind.value, signal))];
+    case "workers":
+      throw new Refused("invalid", "Workers cannot be watched yet.");
     case undefined:
       throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job or log.`);
   }

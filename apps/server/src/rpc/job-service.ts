@@ -24,7 +24,7 @@ import type { Workers } from "../workers/workers.ts";
 import { actorOf } from "./actor.ts";
 
 /** The service that operators and programs call to start and steer jobs. */
-export function jobService(jobs: Jobs, workers: Workers): ServiceImpl<typeof JobService> {
+export function jobService(jobs: Jobs, workers: Workers): Partial<ServiceImpl<typeof JobService>> {
   return {
     async startJob(request, context) {
       const job = await jobs.start(request, workers.jobType(request.type), actorOf(context));
