@@ -8,6 +8,8 @@ export default defineConfig({
   // Real servers, workers and browsers: one test at a time on a small machine.
   workers: 1,
   fullyParallel: false,
+  // A machine that stands still for a moment shall not turn a whole run red; what needed it is named at the end (`unsteady`).
+  retries: 1,
   forbidOnly: Boolean(process.env["CI"]),
   timeout: 90_000,
   expect: { timeout: 15_000 },

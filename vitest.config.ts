@@ -7,6 +7,8 @@ const executablePath = chromiumPath();
 
 export default defineConfig({
   test: {
+    // As in playwright.config.ts.
+    retry: 1,
     reporters: ["default", "./scripts/vitest-tally.ts"],
     projects: [
       {

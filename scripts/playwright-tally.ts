@@ -20,7 +20,8 @@ export default class PlaywrightTally implements Reporter {
             reason: test.annotations.find(({ type }) => type === "skip")?.description ?? "no reason given",
           };
         }
-        return { name, outcome: test.outcome() === "unexpected" ? "failed" : "passed" };
+        const outcome = test.outcome();
+        return { name, outcome: outcome === "unexpected" ? "failed" : "passed", unsteady: outcome === "flaky" };
       }),
     );
   }

@@ -6,6 +6,8 @@ export interface Tallied {
   readonly outcome: "passed" | "failed" | "skipped";
   /** Why it was skipped. */
   readonly reason?: string;
+  /** Passed, but not the first time: something in it races with a busy machine. */
+  readonly unsteady?: boolean;
 }
 
 /** The file in which every runner counts its tests; `npm test` names it. */

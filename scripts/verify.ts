@@ -47,6 +47,8 @@ rmSync(folder, { recursive: true });
 const count = (outcome: Tallied["outcome"]) => all.filter((each) => each.outcome === outcome);
 console.log();
 for (const { name, reason } of count("skipped")) console.log(`skipped: ${name}: ${reason ?? "no reason given"}`);
+for (const { name } of all.filter(({ unsteady }) => unsteady))
+  console.log(`unsteady: ${name}: passed, but only when it was tried again`);
 for (const { name } of count("failed")) console.log(`failed: ${name}`);
 console.log(`${count("passed").length} passed, ${count("failed").length} failed, ${count("skipped").length} skipped`);
 if (count("failed").length > 0) process.exitCode = 1;

@@ -12,7 +12,8 @@ export default class VitestTally implements Reporter {
           const result = test.result();
           const name = test.fullName;
           if (result.state === "skipped") return { name, outcome: "skipped", reason: result.note ?? "no reason given" };
-          return { name, outcome: result.state === "passed" ? "passed" : "failed" };
+          const unsteady = test.diagnostic()?.flaky ?? false;
+          return { name, outcome: result.state === "passed" ? "passed" : "failed", unsteady };
         }),
       );
     }
