@@ -64,7 +64,7 @@ function tokenReader(options: ConnectOptions, env: Env): () => Promise<string> {
 }
 
 /** The server's data folder: SIGNALBOX_DATA, or ~/.signalbox. */
-function dataFolder(env: Env): string {
+export function dataFolder(env: Env): string {
   const value = env.SIGNALBOX_DATA || "~/.signalbox";
   return resolve(value === "~" || value.startsWith("~/") ? join(homedir(), value.slice(1)) : value);
 }
