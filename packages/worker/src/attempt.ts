@@ -4,7 +4,6 @@ import { create, type JsonObject } from "@bufbuild/protobuf";
 import {
   AttemptEndSchema,
   AttemptReportSchema,
-  AttemptVitalsSchema,
   EndOutcome,
   Level,
   Source,
@@ -15,33 +14,20 @@ import {
 } from "@signalbox/protocol";
 import { attemptKey } from "./attempt-key.ts";
 import { AttemptLog } from "./attempt-log.ts";
+import { AttemptProgress } from "./attempt-progress.ts";
 import { Bell, longestTimerMs } from "./bell.ts";
+import { CheckpointBox } from "./checkpoint-box.ts";
 import type { Clock } from "./clock.ts";
-import type { Fields } from "./fields.ts";
-import {
-  JobCanceled,
-  JobFenced,
-  JobReleased,
-  LogOverflow,
-  type Job,
-  type JobDefinition,
-  type JobLog,
-  type Progress,
-} from "./job.ts";
+import { isAbort, messageOf } from "./errors.ts";
+import { createJobLog } from "./job-log.ts";
+import { JobCanceled, JobFenced, JobReleased, type Job, type JobDefinition, type LogOverflow } from "./job.ts";
 import { Levers } from "./levers.ts";
 import type { LineBudget } from "./line-budget.ts";
-import { Pacer } from "./pacer.ts";
-import { RateMeter } from "./rate-meter.ts";
+import { SafePoints } from "./safe-points.ts";
 
 const longestReason = 2000;
-const longestPhase = 200;
-const longestCheckpoint = 64 * 1024;
-const checkpointEveryMs = 1000;
 /** A job that has overrun the log has this long to end, milliseconds. */
 const overflowGraceMs = 5000;
-/** A job that never waits for anything lets the process breathe this often, milliseconds. */
-const breatheEveryMs = 10;
-const stalledByLog = "waiting for the log to drain";
 
 /** What an attempt needs from its worker. */
 export interface AttemptHost {
@@ -64,8 +50,9 @@ export class Attempt {
   readonly #definition: JobDefinition<never>;
   readonly #spec: AttemptSpec;
   readonly #levers: Levers;
-  readonly #pacer = new Pacer();
-  readonly #meter = new RateMeter();
+  readonly #progress = new AttemptProgress();
+  readonly #safePoints: SafePoints;
+  readonly #checkpoint = new CheckpointBox(() => this.#changed());
   readonly #controller = new AbortController();
   /** Rings when a lever has moved, the signal has aborted, or there is room for lines. */
   readonly #wake = new Bell();
@@ -76,20 +63,9 @@ export class Attempt {
   /** The abort has reached the job function through a safe point. */
   #interrupted = false;
   #end: AttemptEnd | undefined;
-  #checkpoint: Uint8Array = new Uint8Array();
-  #checkpointUnsent = false;
-  #checkpointTimer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #graceEndsAtMs = Infinity;
   #holdTimer: NodeJS.Timeout | undefined;
-  #breathedAtMs = 0;
-  #itemsDone = 0;
-  #itemsTotal: number | undefined;
-  #totalWasSaid = false;
-  #bytesDone = 0;
-  #bytesTotal: number | undefined;
-  #phase = "";
-  #stalledBy = "";
 
   constructor(spec: AttemptSpec, definition: JobDefinition<never>, host: AttemptHost) {
     this.jobId = spec.jobId;
@@ -103,10 +79,7 @@ export class Attempt {
       definition.type,
       definition.levers ?? ["run", "speed"],
       {
-        speed: (itemsPerSecond) => {
-          this.#pacer.setSpeed(itemsPerSecond);
-          this.#wake.ring();
-        },
+        speed: (itemsPerSecond) => this.#safePoints.setSpeed(itemsPerSecond),
         logLevel: (level) => {
           this.log.lowestLevel = level;
         },
@@ -116,6 +89,23 @@ export class Attempt {
       },
       host.clock,
     );
+    this.#safePoints = new SafePoints({
+      clock: host.clock,
+      budget: host.budget,
+      progress: this.#progress,
+      wake: this.#wake,
+      throwIfAborted: () => this.#throwIfAborted(),
+      shallStand: () => this.#levers.shallStand,
+      isStanding: () => this.#levers.isStanding,
+      stand: () => {
+        this.#levers.stand();
+        this.#leversMoved();
+      },
+      goOn: () => {
+        this.#levers.goOn();
+        this.#leversMoved();
+      },
+    });
   }
 
   /** The outcome is known: nothing runs any more that anybody waits for. */
@@ -127,8 +117,7 @@ export class Attempt {
   receive(spec: AttemptSpec): void {
     if (!spec.spec) return;
     this.#levers.receive(spec.spec);
-    this.#armHoldTimer();
-    this.#host.onChange(this);
+    this.#leversMoved();
   }
 
   /** Takes the first spec and begins. */
@@ -155,8 +144,7 @@ export class Attempt {
 
   /** The whole state. With `whole` also a checkpoint that was sent before. */
   report({ whole }: { whole: boolean }): AttemptReport {
-    const withCheckpoint = (whole && this.#checkpoint.length > 0) || this.#checkpointUnsent;
-    this.#checkpointUnsent = false;
+    const checkpoint = this.#checkpoint.take({ whole });
     return create(AttemptReportSchema, {
       jobId: this.jobId,
       attempt: this.number,
@@ -164,29 +152,15 @@ export class Attempt {
       receivedGeneration: this.#levers.receivedGeneration,
       levers: this.#levers.reports(),
       ...(this.#end ? { end: this.#end } : {}),
-      ...(withCheckpoint ? { checkpoint: this.#checkpoint } : {}),
+      ...(checkpoint ? { checkpoint } : {}),
       nextLine: BigInt(this.log.nextLine),
     });
   }
 
   /** How far it is. To be called a few times a second: the rate is measured from call to call. */
   vitals(): AttemptVitals {
-    const { clock } = this.#host;
-    const stands = this.#levers.isStanding;
-    if (stands) this.#meter.restart();
-    const rate = this.#meter.sample(clock.monotonicMs(), this.#itemsDone);
-    return create(AttemptVitalsSchema, {
-      jobId: this.jobId,
-      attempt: this.number,
-      itemsDone: BigInt(this.#itemsDone),
-      ...(this.#itemsTotal === undefined ? {} : { itemsTotal: BigInt(this.#itemsTotal) }),
-      bytesDone: BigInt(this.#bytesDone),
-      ...(this.#bytesTotal === undefined ? {} : { bytesTotal: BigInt(this.#bytesTotal) }),
-      itemsPerSecond: stands || this.#settled ? 0 : rate,
-      phase: this.#phase,
-      atUs: BigInt(clock.wallUs()),
-      stalledBy: this.#stalledBy,
-    });
+    const job = { stands: this.#levers.isStanding, ended: this.#settled };
+    return this.#progress.vitals({ jobId: this.jobId, attempt: this.number }, this.#host.clock, job);
   }
 
   async #run(): Promise<void> {
@@ -198,7 +172,7 @@ export class Attempt {
       return;
     }
     this.#started = true;
-    this.#host.onChange(this);
+    this.#changed();
     try {
       // The cast is the one place where a job type's own parameters meet the general ones: the server has checked them.
       await this.#definition.run(this.#job() as Job<never>);
@@ -218,136 +192,26 @@ export class Attempt {
       labels: { ...spec.labels },
       parameters: structuredClone<JsonObject>((parameters?.case === "parameters" && parameters.value.parameters) || {}),
       saved: spec.checkpoint.length > 0 ? spec.checkpoint.slice() : undefined,
-      log: this.#jobLog(),
+      log: createJobLog({
+        log: this.log,
+        boundBytes: this.#host.budget.boundBytes,
+        ready: () => this.#safePoints.roomForLines(),
+        hasSettled: () => this.#settled,
+        overflowed: (error) => {
+          this.#overflow = error;
+          this.#abort(error);
+          this.#grace(overflowGraceMs);
+        },
+      }),
       signal: this.#controller.signal,
-      progress: (progress) => this.#progress(progress),
-      paced: (items) => this.#paced(items),
-      checkpoint: (save) => this.#checkpointed(save),
-    };
-  }
-
-  #progress(progress: Progress): void {
-    const { done, bytesDone, phase } = progress;
-    if (done !== undefined) this.#itemsDone = wholeNumber(done) ?? this.#itemsDone;
-    if ("total" in progress) {
-      this.#itemsTotal = wholeNumber(progress.total);
-      this.#totalWasSaid = true;
-    }
-    if (bytesDone !== undefined) this.#bytesDone = wholeNumber(bytesDone) ?? this.#bytesDone;
-    if ("bytesTotal" in progress) this.#bytesTotal = wholeNumber(progress.bytesTotal);
-    if (phase !== undefined) this.#phase = [...phase].slice(0, longestPhase).join("").toWellFormed();
-  }
-
-  #jobLog(): JobLog {
-    const at = (level: Level) => (text: string, fields?: Fields) => {
-      this.#refuseOverflow();
-      this.log.line(level, text, fields, Source.TASK);
-      this.#checkOverflow();
-    };
-    return {
-      trace: at(Level.TRACE),
-      debug: at(Level.DEBUG),
-      info: at(Level.INFO),
-      warn: at(Level.WARN),
-      error: at(Level.ERROR),
-      fatal: at(Level.FATAL),
-      write: (bytes, source = "task") => {
-        this.#refuseOverflow();
-        this.log.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes, sources[source]);
-        this.#checkOverflow();
-      },
-      ready: async () => {
-        while (this.#host.budget.isFull) {
-          this.#throwIfAborted();
-          this.#stalledBy = stalledByLog;
-          await this.#wake.wait();
-        }
-        this.#stalledBy = "";
+      progress: (progress) => this.#progress.say(progress),
+      paced: (items) => this.#safePoints.paced(items),
+      checkpoint: async (save) => {
+        if (save) this.#checkpoint.check(save);
+        if (save && !this.#settled) this.#checkpoint.save(save);
+        await this.#safePoints.pass({ paced: false });
       },
     };
-  }
-
-  #refuseOverflow(): void {
-    if (this.#overflow && !this.#settled) throw this.#overflow;
-  }
-
-  #checkOverflow(): void {
-    if (this.#settled || !this.log.isOver) return;
-    const megabytes = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(bytes < 10_485_760 ? 1 : 0)} MB`;
-    this.#overflow = new LogOverflow(
-      `${megabytes(this.log.bytes)} of lines wait for the server, and this worker may hold ${megabytes(this.#host.budget.boundBytes)}: ` +
-        "a job that prints this fast must use job.paced, job.checkpoint or await job.log.ready(), which wait",
-    );
-    this.#abort(this.#overflow);
-    this.#grace(overflowGraceMs);
-    throw this.#overflow;
-  }
-
-  async *#paced<T>(items: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
-    if (Array.isArray(items) && !this.#totalWasSaid) this.#itemsTotal = this.#itemsDone + items.length;
-    for await (const item of items) {
-      await this.#safePoint({ paced: true });
-      yield item;
-      this.#itemsDone++;
-    }
-  }
-
-  async #checkpointed(save: Uint8Array | undefined): Promise<void> {
-    if (save && save.length > longestCheckpoint)
-      throw new RangeError(`a checkpoint has at most ${longestCheckpoint} bytes, not ${save.length}`);
-    if (save && !this.#settled) {
-      this.#checkpoint = save.slice();
-      this.#checkpointUnsent = true;
-      this.#checkpointTimer ??= setTimeout(() => {
-        this.#checkpointTimer = undefined;
-        if (this.#checkpointUnsent) this.#host.onChange(this);
-      }, checkpointEveryMs);
-    }
-    await this.#safePoint({ paced: false });
-  }
-
-  /** Returns when the job may go on: not paused, room for lines, and, if it is paced, the next item is due. */
-  async #safePoint({ paced }: { paced: boolean }): Promise<void> {
-    const { clock, budget } = this.#host;
-    for (;;) {
-      this.#throwIfAborted();
-      if (this.#levers.shallStand) {
-        this.#stalledBy = "";
-        this.#levers.stand();
-        this.#armHoldTimer();
-        this.#host.onChange(this);
-        await this.#wake.wait();
-        continue;
-      }
-      if (this.#levers.isStanding) {
-        this.#levers.goOn();
-        this.#armHoldTimer();
-        this.#pacer.restart();
-        this.#meter.restart();
-        this.#host.onChange(this);
-      }
-      if (budget.isFull) {
-        this.#stalledBy = stalledByLog;
-        await this.#wake.wait();
-        continue;
-      }
-      this.#stalledBy = "";
-      const nowMs = clock.monotonicMs();
-      const waitMs = paced ? this.#pacer.dueMs(nowMs) - nowMs : 0;
-      if (waitMs > 0) {
-        this.#breathedAtMs = nowMs;
-        await this.#wake.wait({ ms: Math.ceil(waitMs) });
-        continue;
-      }
-      if (nowMs - this.#breathedAtMs >= breatheEveryMs) {
-        // Promises alone would keep timers and sockets waiting for as long as the job has items.
-        await nextTurn();
-        this.#breathedAtMs = clock.monotonicMs();
-        continue;
-      }
-      if (paced) this.#pacer.begin(nowMs);
-      return;
-    }
   }
 
   #throwIfAborted(): void {
@@ -416,12 +280,12 @@ export class Attempt {
   #settle(outcome: EndOutcome, reason: string): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#stalledBy = "";
+    this.#progress.stalledBy = "";
     this.#clearTimers();
     this.log.close();
     if (outcome === EndOutcome.CANCELED) {
       this.#levers.cancelTookEffect();
-      this.#host.onChange(this);
+      this.#changed();
     }
     const atUs = BigInt(this.#host.clock.wallUs());
     void this.log.drained.then(() => {
@@ -431,7 +295,7 @@ export class Attempt {
         endLine: BigInt(this.log.nextLine),
         atUs,
       });
-      this.#host.onChange(this);
+      this.#changed();
     });
   }
 
@@ -443,6 +307,15 @@ export class Attempt {
     return this.#controller.signal.aborted ? messageOf(this.#controller.signal.reason) : "canceled";
   }
 
+  #changed(): void {
+    this.#host.onChange(this);
+  }
+
+  #leversMoved(): void {
+    this.#armHoldTimer();
+    this.#changed();
+  }
+
   #armHoldTimer(): void {
     clearTimeout(this.#holdTimer);
     this.#holdTimer = undefined;
@@ -452,8 +325,7 @@ export class Attempt {
     this.#holdTimer = setTimeout(
       () => {
         this.#levers.endHolds();
-        this.#armHoldTimer();
-        this.#host.onChange(this);
+        this.#leversMoved();
       },
       Math.min(Math.max(waitMs, 1), longestTimerMs),
     );
@@ -462,24 +334,6 @@ export class Attempt {
   #clearTimers(): void {
     clearTimeout(this.#graceTimer);
     clearTimeout(this.#holdTimer);
-    clearTimeout(this.#checkpointTimer);
+    this.#checkpoint.close();
   }
-}
-
-const sources = { stdout: Source.STDOUT, stderr: Source.STDERR, task: Source.TASK } as const;
-
-/** Whether an error is what an aborted signal causes: the reason itself, an AbortError of the platform, or one caused by them. */
-function isAbort(error: unknown, reason: unknown): boolean {
-  for (let each = error; each instanceof Error; each = each.cause)
-    if (each === reason || each.name === "AbortError") return true;
-  return error === reason;
-}
-
-function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message || error.name;
-  return typeof error === "string" ? error || "an empty error" : inspect(error);
-}
-
-function wholeNumber(value: number | undefined): number | undefined {
-  return value !== undefined && Number.isFinite(value) && value >= 0 ? Math.floor(value) : undefined;
 }

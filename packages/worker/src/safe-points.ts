@@ -1,0 +1,111 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { AttemptProgress } from "./attempt-progress.ts";
+import type { Bell } from "./bell.ts";
+import type { Clock } from "./clock.ts";
+import type { LineBudget } from "./line-budget.ts";
+import { Pacer } from "./pacer.ts";
+
+/** A job that never waits for anything lets the process breathe this often, milliseconds. */
+const breatheEveryMs = 10;
+const stalledByLog = "waiting for the log to drain";
+
+/** What holds a job at its safe points. */
+export interface SafePointParts {
+  readonly clock: Clock;
+  readonly budget: LineBudget;
+  readonly progress: AttemptProgress;
+  /** Rings when any of this may have changed. */
+  readonly wake: Bell;
+  /** Throws when the job shall end. */
+  throwIfAborted(): void;
+  /** Whether the job shall stand, and whether it does. */
+  shallStand(): boolean;
+  isStanding(): boolean;
+  /** The job stands; it goes on. */
+  stand(): void;
+  goOn(): void;
+}
+
+/** Where a job waits: while it is paused, for the speed that was asked for, and for room for its lines. */
+export class SafePoints {
+  readonly #parts: SafePointParts;
+  readonly #pacer = new Pacer();
+  #breathedAtMs = 0;
+
+  constructor(parts: SafePointParts) {
+    this.#parts = parts;
+  }
+
+  /** Items per second; undefined is unlimited. */
+  setSpeed(itemsPerSecond: number | undefined): void {
+    this.#pacer.setSpeed(itemsPerSecond);
+    this.#parts.wake.ring();
+  }
+
+  /** The schedule starts anew: the job goes on after it stood. */
+  restart(): void {
+    this.#pacer.restart();
+    this.#parts.progress.restartRate();
+  }
+
+  /** Yields each item when it is due, and counts those that are done. */
+  async *paced<T>(items: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+    const { progress } = this.#parts;
+    if (Array.isArray(items)) progress.expect(items.length);
+    for await (const item of items) {
+      await this.pass({ paced: true });
+      yield item;
+      progress.countItem();
+    }
+  }
+
+  /** Returns when the job may go on: not paused, room for lines, and, if it is paced, the next item is due. */
+  async pass({ paced }: { paced: boolean }): Promise<void> {
+    const { clock, budget, progress, wake } = this.#parts;
+    for (;;) {
+      this.#parts.throwIfAborted();
+      if (this.#parts.shallStand()) {
+        progress.stalledBy = "";
+        this.#parts.stand();
+        await wake.wait();
+        continue;
+      }
+      if (this.#parts.isStanding()) {
+        this.restart();
+        this.#parts.goOn();
+      }
+      if (budget.isFull) {
+        progress.stalledBy = stalledByLog;
+        await wake.wait();
+        continue;
+      }
+      progress.stalledBy = "";
+      const nowMs = clock.monotonicMs();
+      const waitMs = paced ? this.#pacer.dueMs(nowMs) - nowMs : 0;
+      if (waitMs > 0) {
+        this.#breathedAtMs = nowMs;
+        await wake.wait({ ms: Math.ceil(waitMs) });
+        continue;
+      }
+      if (nowMs - this.#breathedAtMs >= breatheEveryMs) {
+        // Promises alone would keep timers and sockets waiting for as long as the job has items.
+        await nextTurn();
+        this.#breathedAtMs = clock.monotonicMs();
+        continue;
+      }
+      if (paced) this.#pacer.begin(nowMs);
+      return;
+    }
+  }
+
+  /** Returns when there is room for lines. */
+  async roomForLines(): Promise<void> {
+    const { budget, progress, wake } = this.#parts;
+    while (budget.isFull) {
+      this.#parts.throwIfAborted();
+      progress.stalledBy = stalledByLog;
+      await wake.wait();
+    }
+    progress.stalledBy = "";
+  }
+}
