@@ -1,0 +1,160 @@
+import {
+  EndOutcome,
+  JobState,
+  RunMode,
+  WorkerLinkState,
+  type JobRecord,
+  type Vitals,
+} from "./gen/signalbox/v1/job_pb.ts";
+import { compact, duration, exact, percent } from "./format.ts";
+import { currentAttempt, newestReceipt, seenState, setting, wantedRun } from "./job-state.ts";
+
+/** A share of the work, 0 to 1, by items or else by bytes; undefined if no total is known. */
+export function share(vitals: Vitals | undefined): number | undefined {
+  if (!vitals) return undefined;
+  const [done, total] =
+    vitals.itemsTotal !== undefined ? [vitals.itemsDone, vitals.itemsTotal] : [vitals.bytesDone, vitals.bytesTotal];
+  if (total === undefined || total === 0n) return undefined;
+  return Math.min(1, Number(done) / Number(total));
+}
+
+/** How to say how long the rest takes: a duration, or that it cannot be told; undefined where nothing is to be said. */
+export function eta(job: JobRecord, vitals: Vitals | undefined): string | undefined {
+  if (job.state !== JobState.RUNNING || !vitals || share(vitals) === undefined || isSilent(vitals)) return undefined;
+  return vitals.etaMs === undefined ? "ETA unsteady" : `ETA ${duration(Number(vitals.etaMs))}`;
+}
+
+/** Whether the worker has not been heard for longer than it should: numbers are as old as its last word. */
+export function isSilent(vitals: Vitals): boolean {
+  return vitals.link?.state === WorkerLinkState.SILENT || vitals.link?.state === WorkerLinkState.LOST;
+}
+
+/** `184 k of 300 k files`, `2,000 files`; with `count` exact for the job page. Undefined before the first item of an unknown total. */
+export function itemsDone(vitals: Vitals, count: (value: number) => string = compact): string | undefined {
+  const noun = vitals.itemNoun || "items";
+  if (vitals.itemsTotal !== undefined)
+    return `${count(Number(vitals.itemsDone))} of ${count(Number(vitals.itemsTotal))} ${noun}`;
+  return vitals.itemsDone > 0n ? `${count(Number(vitals.itemsDone))} ${noun}` : undefined;
+}
+
+/** What the progress cell says: a share (drawn as a track) where there is one, and words. `strong` are the words that matter most. */
+export interface ProgressText {
+  readonly share: number | undefined;
+  readonly strong: string;
+  readonly text: string;
+}
+
+/** Progress, or why the job stands still. `nowMs` is the server's clock. The cell is never empty. */
+export function progressText(job: JobRecord, vitals: Vitals | undefined, nowMs: number): ProgressText {
+  const done = share(vitals);
+  const items = vitals && itemsDone(vitals);
+  const { word } = seenState(job);
+  const say = (strong: string, text = ""): ProgressText => ({ share: undefined, strong, text });
+  switch (word) {
+    case "Waiting": {
+      if (wantedRun(job) === RunMode.PAUSE) return say("held", ` by ${asker(job)}, resume lets it start`);
+      return say("", vitals?.waitsFor ? `waits: ${vitals.waitsFor}` : "waits for a worker");
+    }
+    case "Starting":
+      return say("", `given to ${currentAttempt(job)?.workerId ?? "a worker"}, which has not begun yet`);
+    case "Succeeded":
+      return say("", endText(job, items));
+    case "Failed": {
+      const end = job.attempts.at(-1)?.end;
+      const exit = end?.exitCode !== undefined ? `exit ${end.exitCode}` : (end?.signal ?? "");
+      return say(exit, join(exit ? ", " : "", end?.reason || job.reason || "no reason given"));
+    }
+    case "Canceled": {
+      const reason = runReason(job);
+      return say("", `by ${asker(job)}${done === undefined ? "" : ` at ${percent(done)}`}${reason}`);
+    }
+    case "Lost":
+      return say("", lostText(job, nowMs));
+    case "Cancelling":
+      return say(...graceText(job, nowMs));
+    case "Pausing":
+      return { share: done, strong: "", text: `waits for a safe point, ${sinceAsked(job, nowMs)}` };
+    case "Resuming":
+      return { share: done, strong: "", text: `waits for the worker, ${sinceAsked(job, nowMs)}` };
+    case "Paused":
+      return {
+        share: done,
+        strong: "",
+        text: `by ${asker(job)} ${duration(nowMs - Number(job.stateSinceUs) / 1000)} ago${runReason(job)}`,
+      };
+    case "Running": {
+      if (vitals?.link && isSilent(vitals))
+        return {
+          share: done,
+          strong: "",
+          text: `worker silent ${duration(nowMs - Number(vitals.link.heardAtUs) / 1000)}`,
+        };
+      if (vitals?.stalledBy) return { share: done, strong: "", text: `stands: ${vitals.stalledBy}` };
+      if (done === undefined)
+        return say("", items ? `no total declared · ${items}` : vitals?.phase || "no progress reported yet");
+      return { share: done, strong: "", text: [eta(job, vitals), items].filter(Boolean).join(" · ") };
+    }
+  }
+}
+
+/** When the newest attempt began, microseconds since the Unix epoch; that of the job if no attempt of its own is known; 0 if none has. */
+export function beganAtUs(job: JobRecord): number {
+  return Number(job.attempts.at(-1)?.startedAtUs || job.startedAtUs);
+}
+
+/** Errors and fatal lines so far. */
+export function errorLines(vitals: Vitals | undefined): number {
+  return Number(vitals?.levelCounts[5] ?? 0n) + Number(vitals?.levelCounts[6] ?? 0n);
+}
+
+/** How long the grace of a cancel lasts yet, milliseconds; undefined if the worker has not got it or there is none. */
+export function graceLeftMs(job: JobRecord, nowMs: number): number | undefined {
+  const run = setting(job, "run")?.value?.value;
+  const receipt = newestReceipt(job, "run");
+  if (run?.case !== "run" || run.value.mode !== RunMode.CANCEL || !receipt) return undefined;
+  const fromUs = receipt.deliveredAtUs || receipt.acceptedAtUs;
+  return Math.max(0, run.value.graceMs - (nowMs - Number(fromUs) / 1000));
+}
+
+function graceText(job: JobRecord, nowMs: number): [strong: string, text: string] {
+  const run = setting(job, "run")?.value?.value;
+  const leftMs = graceLeftMs(job, nowMs);
+  const graceMs = run?.case === "run" ? run.value.graceMs : 0;
+  if (leftMs === undefined || graceMs === 0) return ["", `waits for the worker, ${sinceAsked(job, nowMs)}`];
+  if (leftMs === 0) return ["", `grace of ${duration(graceMs)} is over, waits for the worker's word`];
+  return [duration(leftMs), ` of ${duration(graceMs)} grace left`];
+}
+
+function lostText(job: JobRecord, nowMs: number): string {
+  const lostAtUs = currentAttempt(job)?.lostAtUs ?? 0n;
+  const since = lostAtUs > 0n ? ` ${duration(nowMs - Number(lostAtUs) / 1000)} ago` : "";
+  const pending = wantedRun(job) === RunMode.CANCEL ? " · cancel pending, death not verified" : "";
+  return `${job.reason || "worker not heard, its lease ran out"}${since}${pending}`;
+}
+
+function endText(job: JobRecord, items: string | undefined): string {
+  const end = job.attempts.at(-1)?.end;
+  const beganUs = beganAtUs(job);
+  const ran = beganUs > 0 ? ` in ${duration((Number(job.endedAtUs) - beganUs) / 1000)}` : "";
+  const exit = end?.exitCode === undefined ? "" : `exit ${exact(end.exitCode)}`;
+  if (end?.outcome !== EndOutcome.SUCCEEDED) return job.reason || "ended";
+  return join(exit && items ? `${exit} · ` : exit, items ?? (exit ? "" : "done")) + ran;
+}
+
+function asker(job: JobRecord): string {
+  return newestReceipt(job, "run")?.actor?.name || "somebody";
+}
+
+function runReason(job: JobRecord): string {
+  const run = setting(job, "run")?.value?.value;
+  return run?.case === "run" && run.value.reason ? `, “${run.value.reason}”` : "";
+}
+
+function sinceAsked(job: JobRecord, nowMs: number): string {
+  const receipt = newestReceipt(job, "run");
+  return receipt ? duration(nowMs - Number(receipt.acceptedAtUs) / 1000) : "asked before";
+}
+
+function join(before: string, after: string): string {
+  return before + after;
+}
