@@ -5,6 +5,7 @@ import { Counter, Gauge, type Registry } from "prom-client";
 import { systemClock, type Clock } from "./clock.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
 import { Dispatch, serverActor } from "./jobs/dispatch.ts";
+import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { Cursors } from "./live/cursors.ts";
 import type { LiveParts } from "./live/live-parts.ts";
@@ -35,6 +36,7 @@ export interface DomainOptions {
 export interface Domain {
   readonly jobs: Jobs;
   readonly workers: Workers;
+  readonly inputs: Inputs;
   /** Registers what operators and machine clients may call. */
   readonly operatorRoutes: (router: ConnectRouter) => void;
   /** Registers what workers may call, and machine clients over gRPC. */
@@ -63,6 +65,7 @@ export async function openDomain({
   clock = systemClock,
 }: DomainOptions): Promise<Domain> {
   const jobs = await Jobs.open(store, logger, clock);
+  const inputs = await Inputs.open({ journal: store.journal, jobs, logger, clock });
   const logs = new Logs(store.journal, clock);
   const ingest = new LogIngest(jobs, logs, new IngestBudget());
   const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock });
@@ -94,7 +97,7 @@ export async function openDomain({
   }, lookEveryMs);
 
   const operatorRoutes = (router: ConnectRouter) => {
-    router.service(JobService, jobService(jobs, workers));
+    router.service(JobService, jobService(jobs, workers, inputs));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
       watch: (request, context) => watch(live, request, serverVersion, clock, context.signal),
@@ -104,10 +107,11 @@ export async function openDomain({
   return {
     jobs,
     workers,
+    inputs,
     operatorRoutes,
     workerRoutes: (router) => {
       operatorRoutes(router);
-      router.service(WorkerService, workerService(workers, store.id, clock));
+      router.service(WorkerService, workerService(workers, inputs, store.id, clock));
     },
     readLog: async (jobId, attempt, signal) => {
       try {
@@ -133,6 +137,7 @@ export async function openDomain({
       await dispatch.stop();
       await looking;
       await workers.settle();
+      await inputs.settle();
     },
   };
 }

@@ -89,9 +89,14 @@ export class Jobs {
     return jobs;
   }
 
+  /** The job, if there is one. */
+  find(jobId: string): Job | undefined {
+    return this.#jobs.get(jobId);
+  }
+
   /** The job. Throws Refused if there is none. */
   get(jobId: string): Job {
-    const job = this.#jobs.get(jobId);
+    const job = this.find(jobId);
     if (!job) throw new Refused("not-found", `There is no job ${jobId.slice(0, 100)}.`);
     return job;
   }

@@ -8,6 +8,7 @@ import {
   RetryJobResponseSchema,
   RetrySchema,
   SendCommandResponseSchema,
+  SendInputResponseSchema,
   StartJobResponseSchema,
   type Command,
   type JobService,
@@ -15,6 +16,7 @@ import {
 } from "@signalbox/protocol";
 import { foldRetry } from "../jobs/job-fold.ts";
 import { retryBody } from "../jobs/request-ids.ts";
+import type { Inputs } from "../jobs/inputs.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { checkLeverOfType, leverOf } from "../jobs/levers.ts";
 import { listJobs } from "../jobs/list-jobs.ts";
@@ -24,7 +26,7 @@ import type { Workers } from "../workers/workers.ts";
 import { actorOf } from "./actor.ts";
 
 /** The service that operators and programs call to start and steer jobs. */
-export function jobService(jobs: Jobs, workers: Workers): Partial<ServiceImpl<typeof JobService>> {
+export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Partial<ServiceImpl<typeof JobService>> {
   return {
     async startJob(request, context) {
       const job = await jobs.start(request, workers.jobType(request.type), actorOf(context));
@@ -74,6 +76,13 @@ export function jobService(jobs: Jobs, workers: Workers): Partial<ServiceImpl<ty
         record: foldRetry(before, value, now),
       }));
       return create(RetryJobResponseSchema, { job: record });
+    },
+
+    async sendInput(request, context) {
+      const job = jobs.get(request.jobId);
+      const takesInput = workers.jobType(job.record.type)?.takesInput ?? false;
+      const { attempt, end } = await inputs.send(job, takesInput, request, actorOf(context), context.signal);
+      return create(SendInputResponseSchema, { attempt, nextOffset: BigInt(end) });
     },
   };
 }

@@ -2,6 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { WelcomeSchema, type ConnectRequest, type ConnectResponse, type WorkerService } from "@signalbox/protocol";
 import type { Clock } from "../clock.ts";
+import type { InputDelivery } from "../jobs/input-delivery.ts";
+import type { Inputs } from "../jobs/inputs.ts";
 import { merge } from "../live/merge.ts";
 import { pause } from "../pause.ts";
 import { Refused } from "../refused.ts";
@@ -13,15 +15,24 @@ import type { Workers } from "../workers/workers.ts";
 const firstMessageMs = 10_000;
 
 /** The service that workers call. */
-export function workerService(workers: Workers, storeId: string, clock: Clock): ServiceImpl<typeof WorkerService> {
+export function workerService(
+  workers: Workers,
+  inputs: Inputs,
+  storeId: string,
+  clock: Clock,
+): ServiceImpl<typeof WorkerService> {
   return {
     async *connect(requests, context) {
       const incoming = requests[Symbol.asyncIterator]();
       const first = await firstMessage(incoming, context.signal);
       if (first?.message.case !== "hello") throw new Refused("invalid", "The first message of Connect is hello.");
       const session = await workers.connect(first.message.value);
+      const input = inputs.deliverTo(session);
       // Where the worker has gone while a message waits to be sent, `finally` does not run.
-      const gone = () => workers.disconnect(session);
+      const gone = () => {
+        workers.disconnect(session);
+        input.close();
+      };
       context.signal.addEventListener("abort", gone, { once: true });
       try {
         if (context.signal.aborted) return;
@@ -36,13 +47,18 @@ export function workerService(workers: Workers, storeId: string, clock: Clock): 
           }),
         });
         yield* merge(
-          (stop) => [heartbeats(session, clock, stop), session.messages(stop), listen(workers, session, incoming)],
+          (stop) => [
+            heartbeats(session, clock, stop),
+            session.messages(stop),
+            inputMessages(input, stop),
+            listen(workers, session, input, incoming),
+          ],
           AbortSignal.any([context.signal, session.closed]),
         );
         session.throwReason();
       } finally {
         context.signal.removeEventListener("abort", gone);
-        workers.disconnect(session);
+        gone();
       }
     },
 
@@ -75,6 +91,7 @@ async function firstMessage<T>(incoming: AsyncIterator<T>, signal: AbortSignal):
 async function* listen(
   workers: Workers,
   session: WorkerSession,
+  input: InputDelivery,
   incoming: AsyncIterator<ConnectRequest>,
 ): AsyncGenerator<ConnectResponse, void> {
   for (;;) {
@@ -95,6 +112,9 @@ async function* listen(
       case "vitals":
         workers.vitals(session, message.value);
         break;
+      case "inputTaken":
+        input.heard(message.value);
+        break;
       case "leaving":
         workers.leaving(session);
         break;
@@ -106,6 +126,10 @@ async function* listen(
     }
   }
   yield* [];
+}
+
+async function* inputMessages(input: InputDelivery, signal: AbortSignal): AsyncGenerator<ConnectResponse> {
+  for await (const value of input.messages(signal)) yield down({ case: "input", value });
 }
 
 async function* heartbeats(session: WorkerSession, clock: Clock, signal: AbortSignal): AsyncGenerator<ConnectResponse> {

@@ -93,7 +93,7 @@ test("of names that come and go the server keeps the newest thousand", async () 
 });
 
 test("a worker that went away while a message to it waits to be sent is not connected any more", async () => {
-  const { workers } = room.domain.domain;
+  const { workers, inputs } = room.domain.domain;
   const stop = new AbortController();
   const hello = create(HelloSchema, { workerId: "w", incarnation: "i".repeat(16), slots: 1 });
   async function* requests() {
@@ -101,7 +101,7 @@ test("a worker that went away while a message to it waits to be sent is not conn
     await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
   }
   const context: Partial<HandlerContext> = { signal: stop.signal, values: createContextValues() };
-  const stream = workerService(workers, "store", systemClock).connect(requests(), context as HandlerContext);
+  const stream = workerService(workers, inputs, "store", systemClock).connect(requests(), context as HandlerContext);
   await stream[Symbol.asyncIterator]().next();
   expect(sessions()).toHaveLength(1);
   // Nobody asks for the next message, and nobody says `return`.

@@ -1,0 +1,282 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { InputEntrySchema, InputRefusalSchema, type Actor } from "@signalbox/protocol";
+import type { Clock } from "../clock.ts";
+import { Refused } from "../refused.ts";
+import { Conflict, Fenced, UnknownOutcome, type Journal, type Position, type TopicWriter } from "../store/store.ts";
+
+/** The largest piece that is sent, stored and delivered. */
+export const largestPieceBytes = 64 * 1024;
+/** What may lie in an attempt's input that its job has not taken. */
+export const inputBoundBytes = 1024 * 1024;
+/** So many senders may wait for room in one attempt's input. */
+const mostWaiting = 64;
+const tries = 5;
+
+/** The topics of all inputs start with this. */
+export const inputTopicPrefix = "input/";
+
+/** The topic of an attempt's input. The mark of an entry is the offset of its end. */
+export function inputTopic(jobId: string, attempt: number): string {
+  return `${inputTopicPrefix}${jobId}/${attempt}`;
+}
+
+/** What somebody sends. */
+export interface InputPiece {
+  /** Where `data` begins; undefined: at the end, whatever was sent before. */
+  readonly offset: number | undefined;
+  readonly data: Uint8Array;
+  readonly eof: boolean;
+}
+
+/** Where an input ends: all of it is on disk. */
+export interface InputEnd {
+  readonly end: number;
+  /** Nothing can follow. */
+  readonly isClosed: boolean;
+}
+
+/** What a door stands on. */
+export interface InputDoorParts {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  /** How long a sender waits for room, milliseconds. */
+  readonly roomWithinMs: number;
+}
+
+/**
+ * The door of one attempt's input: the one place that decides what may be appended. Pieces are stored one after the other, each at the
+ * end of the one before.
+ */
+export class InputDoor {
+  readonly jobId: string;
+  readonly attempt: number;
+  readonly topic: string;
+  readonly #parts: InputDoorParts;
+  #stored: InputEnd;
+  #taken: number;
+  #writer: TopicWriter | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #over = new AbortController();
+  readonly #waiting = new Set<() => void>();
+  readonly #listeners = new Set<() => void>();
+
+  /** `stored` is where the topic ends, `taken` what the job was last known to have. */
+  constructor(
+    parts: InputDoorParts,
+    jobId: string,
+    attempt: number,
+    stored: InputEnd = { end: 0, isClosed: false },
+    taken = 0,
+  ) {
+    this.jobId = jobId;
+    this.attempt = attempt;
+    this.topic = inputTopic(jobId, attempt);
+    this.#parts = parts;
+    this.#stored = stored;
+    this.#taken = Math.min(taken, stored.end);
+  }
+
+  /** What is on disk. */
+  get stored(): InputEnd {
+    return this.#stored;
+  }
+
+  /** All bytes below are with the job, as far as is known. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** The attempt has ended. */
+  get isOver(): boolean {
+    return this.#over.signal.aborted;
+  }
+
+  /** Calls `listener` after each change. Returns what removes it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The job has all bytes below `offset`; more than is stored counts as all that is. A worker that came again may have less than before. */
+  setTaken(offset: number): void {
+    const taken = Math.min(offset, this.#stored.end);
+    if (taken === this.#taken) return;
+    this.#taken = taken;
+    for (const look of [...this.#waiting]) look();
+    this.#changed();
+  }
+
+  /**
+   * Stores a piece and resolves with the end of the input when it is durable. What is stored already is not stored again. Waits for
+   * room. Throws Refused; what `signal` aborts with; UnknownOutcome.
+   */
+  async send(piece: InputPiece, actor: Actor, signal: AbortSignal): Promise<number> {
+    let late: AbortSignal | undefined;
+    for (;;) {
+      signal.throwIfAborted();
+      const needed = await this.#inTurn(() => this.#store(piece, actor));
+      if (needed === 0) return this.#stored.end;
+      late ??= AbortSignal.timeout(this.#parts.roomWithinMs);
+      await this.#room(needed, late, signal);
+    }
+  }
+
+  /** The attempt has ended: whoever waits is refused. Resolves when nothing is being appended any more. */
+  async close(): Promise<void> {
+    this.#over.abort();
+    this.#changed();
+    await this.#turn;
+  }
+
+  /** Stores what is new in a piece. Returns how many bytes there is no room for: 0, or all that are new. */
+  async #store(piece: InputPiece, actor: Actor): Promise<number> {
+    const { data, eof } = piece;
+    let from = piece.offset;
+    for (let attempt = 1; ; attempt++) {
+      this.#assertNotOver();
+      const writer = (this.#writer ??= await this.#open());
+      const { end, isClosed } = this.#stored;
+      if (isClosed && from === undefined) throw this.#ended();
+      from ??= end;
+      const fresh = await this.#fresh(from, data);
+      const goesTo = from + data.length;
+      if (fresh.length === 0 && (!eof || (isClosed && goesTo === end))) return 0;
+      if (eof && goesTo < end) throw this.#refusal(`the input goes on after offset ${goesTo}`);
+      if (isClosed) throw this.#ended();
+      if (!this.#hasRoom(fresh.length)) return fresh.length;
+      const entry = create(InputEntrySchema, {
+        offset: BigInt(end),
+        data: fresh,
+        eof,
+        atUs: BigInt(this.#parts.clock()),
+        actor,
+      });
+      try {
+        await writer.append(toBinary(InputEntrySchema, entry), goesTo);
+        this.#stored = { end: goesTo, isClosed: eof };
+        this.#changed();
+        return 0;
+      } catch (error) {
+        this.#writer = undefined;
+        if (error instanceof Fenced) throw this.#attemptOver();
+        if (!(error instanceof Conflict || error instanceof UnknownOutcome) || attempt >= tries) throw error;
+        // Somebody else's piece was first: this one goes after it. If it is not known whose, what is stored there will tell.
+        if (error instanceof Conflict) from = piece.offset;
+      }
+    }
+  }
+
+  /** What of `data` at `from` is not stored. Throws Refused if it begins beyond the end, or if something else is stored there. */
+  async #fresh(from: number, data: Uint8Array): Promise<Uint8Array> {
+    const { end } = this.#stored;
+    if (from > end) throw this.#refusal(`it begins at offset ${from}`);
+    const known = Math.min(end - from, data.length);
+    if (known > 0 && !(await this.#holds(from, data.subarray(0, known))))
+      throw this.#refusal(`other bytes are stored from offset ${from} on`);
+    return data.subarray(known);
+  }
+
+  /** Whether exactly these bytes are stored from `from` on. */
+  async #holds(from: number, bytes: Uint8Array): Promise<boolean> {
+    const { journal } = this.#parts;
+    let position: Position = await journal.find(this.topic, from);
+    for (let at = from; at < from + bytes.length;) {
+      const entries = await journal.read(this.topic, position, { maxBytes: largestPieceBytes });
+      if (entries.length === 0) return false;
+      for (const entry of entries) {
+        const { offset, data } = fromBinary(InputEntrySchema, entry.data);
+        const stored = data.subarray(at - Number(offset));
+        const wanted = bytes.subarray(at - from, at - from + stored.length);
+        if (Buffer.compare(stored.subarray(0, wanted.length), wanted) !== 0) return false;
+        at += wanted.length;
+        ({ position } = entry);
+      }
+    }
+    return true;
+  }
+
+  async #open(): Promise<TopicWriter> {
+    try {
+      const writer = await this.#parts.journal.open(this.topic);
+      if (writer.opened) {
+        this.#stored = readInputEnd(writer.opened.data);
+        this.#changed();
+      }
+      return writer;
+    } catch (error) {
+      throw error instanceof Fenced ? this.#attemptOver() : error;
+    }
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return bytes === 0 || this.#stored.end + bytes - this.#taken <= inputBoundBytes;
+  }
+
+  /** Resolves when there is room for so many bytes. Throws Refused when `late` aborts or the attempt ends, and what `signal` aborts with. */
+  async #room(bytes: number, late: AbortSignal, signal: AbortSignal): Promise<void> {
+    if (this.#waiting.size >= mostWaiting)
+      throw new Refused(
+        "exhausted",
+        `The input was not stored: ${mostWaiting} requests wait already for job ${this.jobId} to take some of it.`,
+      );
+    const given = AbortSignal.any([signal, late, this.#over.signal]);
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (!given.aborted && !this.#hasRoom(bytes)) return;
+        this.#waiting.delete(look);
+        given.removeEventListener("abort", look);
+        resolve();
+      };
+      this.#waiting.add(look);
+      given.addEventListener("abort", look, { once: true });
+      look();
+    });
+    signal.throwIfAborted();
+    this.#assertNotOver();
+    if (late.aborted && !this.#hasRoom(bytes))
+      throw new Refused(
+        "exhausted",
+        `The input was not stored: for ${this.#parts.roomWithinMs / 1000} s job ${this.jobId} has left ${this.#stored.end - this.#taken} bytes of it lying, at most ${inputBoundBytes} are kept.`,
+      );
+  }
+
+  #assertNotOver(): void {
+    if (this.isOver) throw this.#attemptOver();
+  }
+
+  #attemptOver(): Refused {
+    return new Refused(
+      "wrong-state",
+      `Attempt ${this.attempt} of job ${this.jobId} is over: nothing can be sent into it.`,
+    );
+  }
+
+  #ended(): Refused {
+    return new Refused("wrong-state", `The input of job ${this.jobId} was ended: nothing can follow.`);
+  }
+
+  #refusal(reason: string): Refused {
+    const { end } = this.#stored;
+    return new Refused(
+      "stale",
+      `The input was not stored: ${reason}, and the input of job ${this.jobId} ends at ${end}. Go on from there.`,
+      [{ desc: InputRefusalSchema, value: { nextOffset: BigInt(end) } }],
+    );
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work, work);
+    this.#turn = turn.catch(() => undefined); // The caller gets the error from `turn`; the next one only waits for its turn.
+    return turn;
+  }
+}
+
+/** Where an input ends, from its newest stored entry. */
+export function readInputEnd(entry: Uint8Array): InputEnd {
+  const { offset, data, eof } = fromBinary(InputEntrySchema, entry);
+  return { end: Number(offset) + data.length, isClosed: eof };
+}
