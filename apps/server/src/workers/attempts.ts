@@ -1,0 +1,278 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  ActorKind,
+  ActorSchema,
+  AttemptBackSchema,
+  AttemptLostSchema,
+  AttemptReportSchema,
+  EndOutcome,
+  WorkerLinkState,
+  type Actor,
+  type AttemptEnd,
+  type AttemptReport,
+  type AttemptVitals,
+  type JobRecord,
+  type VitalsReport,
+} from "@signalbox/protocol";
+import type { Clock } from "../clock.ts";
+import { serverActor } from "../jobs/dispatch.ts";
+import type { Job } from "../jobs/job.ts";
+import { foldReport } from "../jobs/fold-report.ts";
+import { foldBack, foldLost } from "../jobs/job-fold.ts";
+import { openAttempt } from "../jobs/job-record.ts";
+import type { Jobs } from "../jobs/jobs.ts";
+import type { Logger } from "../logger.ts";
+import type { Logs } from "../logs/logs.ts";
+import { Refused } from "../refused.ts";
+import { StoreClosed } from "../store/store.ts";
+import type { Background } from "./background.ts";
+import { Eta } from "./eta.ts";
+import type { LeaseClock } from "./lease-clock.ts";
+import type { LogIngest } from "./log-ingest.ts";
+import { sayEndAccepted, sayFenced, saySpec } from "./say.ts";
+import type { Sessions } from "./sessions.ts";
+import type { WorkerNames } from "./worker-names.ts";
+import type { WorkerSession } from "./worker-session.ts";
+import { checkReport, itemsLeft, linkOf, rateOf, setMeasured } from "./worker-words.ts";
+
+interface Parts {
+  readonly jobs: Jobs;
+  readonly logs: Logs;
+  readonly ingest: LogIngest;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly sessions: Sessions;
+  readonly names: WorkerNames;
+  readonly leases: LeaseClock;
+  readonly background: Background;
+  /** The log of an attempt that has ended is sealed. */
+  readonly onSealed: () => void;
+}
+
+/** The attempts of connected workers: what their workers say of them is folded, and what is wanted of them is said. */
+export class Attempts {
+  readonly #parts: Parts;
+  readonly #etas = new Map<string, Eta>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    parts.jobs.onEntry((job, before) => this.#afterEntry(job, before));
+  }
+
+  /** Brings the server's and the worker's idea of its attempts together, after a hello. */
+  async reconcile(session: WorkerSession, attempts: readonly AttemptReport[]): Promise<void> {
+    for (const job of this.#parts.jobs.attemptsOf(session.workerId)) {
+      const attempt = openAttempt(job.record);
+      if (!attempt) continue;
+      if (attempt.incarnation !== session.incarnation) {
+        await this.lose(job, attempt.incarnation, "worker restarted: another process has its name");
+      } else if (!attempts.some((each) => each.jobId === job.id && each.attempt === attempt.number)) {
+        // The assignment never reached it, or it stopped before it could say so: deliver it (again).
+        await this.report(session, create(AttemptReportSchema, { jobId: job.id, attempt: attempt.number }));
+        saySpec(session, job, this.#parts.clock);
+      }
+    }
+    for (const attempt of attempts) {
+      await this.report(session, attempt);
+      const job = this.#ownJob(session, attempt.jobId, attempt.attempt);
+      if (job) saySpec(session, job, this.#parts.clock);
+    }
+  }
+
+  /** Folds the worker's word on an attempt. An attempt that is not its own is answered with `fenced`, an ended one with `end_accepted`. Throws Refused. */
+  async report(session: WorkerSession, said: AttemptReport): Promise<void> {
+    const report = checkReport(said);
+    const job = this.#ownJob(session, report.jobId, report.attempt);
+    if (!job) {
+      this.#answerForeign(session, report);
+      return;
+    }
+    if (report.end && !(await this.#hasLines(report, report.end))) {
+      // The log is sealed where the end is folded: lines that are still on their way would be lost.
+      this.#endWhenStored(session, { ...report }).catch((error: unknown) => {
+        if (!(error instanceof StoreClosed))
+          this.#parts.logger.error({ err: error, job: job.id }, "an end could not be stored; its worker says it again");
+        session.end(
+          new Refused("unavailable", "The end of an attempt was not stored. Connect again and say it again."),
+        );
+      });
+      delete report.end;
+    }
+    const actor = workerActor(session);
+    await job.update((before, now) => {
+      const attempt = openAttempt(before);
+      if (attempt?.number !== report.attempt || attempt.incarnation !== session.incarnation) return undefined;
+      if (attempt.lostAtUs !== 0n && !report.end) {
+        const back = foldBack(before, now);
+        if (back) {
+          const record = foldReport(back, report, now) ?? back;
+          return {
+            actor,
+            cause: { case: "back", value: create(AttemptBackSchema, { attempt: attempt.number }) },
+            record,
+          };
+        }
+      }
+      const record = foldReport(before, report, now);
+      return record && { actor, cause: { case: "report", value: report }, record };
+    });
+  }
+
+  /** Folds what the worker measured of its attempts. What is not its own is ignored. */
+  vitals(session: WorkerSession, report: VitalsReport): void {
+    for (const measured of report.attempts) {
+      const job = this.#ownJob(session, measured.jobId, measured.attempt);
+      if (job) this.#measured(job, session, measured);
+    }
+  }
+
+  /** Says in the vitals of the session's attempts that it is heard. */
+  heard(session: WorkerSession): void {
+    for (const job of this.#parts.jobs.attemptsOf(session.workerId)) {
+      if (openAttempt(job.record)?.incarnation === session.incarnation)
+        this.#link(job, WorkerLinkState.CONNECTED, session);
+    }
+  }
+
+  /** Says in the vitals of a job that its worker is silent. */
+  silent(job: Job): void {
+    this.#link(job, WorkerLinkState.SILENT);
+  }
+
+  /** The process that runs the job's open attempt is lost. */
+  async lose(job: Job, incarnation: string, reason: string): Promise<void> {
+    this.#link(job, WorkerLinkState.LOST);
+    await job.update((before, now) => {
+      const attempt = openAttempt(before);
+      if (attempt?.incarnation !== incarnation) return undefined;
+      const record = foldLost(before, reason, now);
+      return (
+        record && {
+          actor: serverActor,
+          cause: { case: "lost", value: create(AttemptLostSchema, { attempt: attempt.number, reason }) },
+          record,
+        }
+      );
+    });
+  }
+
+  async #hasLines({ jobId, attempt }: AttemptReport, end: AttemptEnd): Promise<boolean> {
+    return BigInt((await this.#parts.logs.end(jobId, attempt)).nextLine) >= end.endLine;
+  }
+
+  /** Folds a report that came before the attempt's last lines, when they are there. If the session ends first, the worker says it again. */
+  async #endWhenStored(session: WorkerSession, report: AttemptReport): Promise<void> {
+    await this.#parts.logs.reached(report.jobId, report.attempt, Number(report.end?.endLine ?? 1n), session.closed);
+    if (!session.closed.aborted) await this.report(session, report);
+  }
+
+  /** The job, if this attempt of it is open and belongs to the session's process. */
+  #ownJob(session: WorkerSession, jobId: string, attempt: number): Job | undefined {
+    if (!this.#parts.sessions.isCurrent(session)) return undefined;
+    let job;
+    try {
+      job = this.#parts.jobs.get(jobId);
+    } catch (error) {
+      if (error instanceof Refused) return undefined;
+      throw error;
+    }
+    const open = openAttempt(job.record);
+    return open?.number === attempt && open.workerId === session.workerId && open.incarnation === session.incarnation
+      ? job
+      : undefined;
+  }
+
+  #answerForeign(session: WorkerSession, { jobId, attempt, end }: AttemptReport): void {
+    let record: JobRecord | undefined;
+    try {
+      ({ record } = this.#parts.jobs.get(jobId));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+    }
+    const stored = record?.attempts.find((each) => each.number === attempt);
+    // A late word on an end that is stored must not take the place of its acceptance.
+    if (stored?.end && stored.incarnation === session.incarnation && (end || isByWorker(stored.end)))
+      sayEndAccepted(session, jobId, attempt);
+    else
+      sayFenced(
+        session,
+        jobId,
+        attempt,
+        record ? "the attempt was given up or belongs to another process" : "there is no such job in this store",
+      );
+  }
+
+  #measured(job: Job, session: WorkerSession, measured: AttemptVitals): void {
+    const eta = this.#etaOf(job.id).next(rateOf(measured), itemsLeft(measured));
+    const at = session.serverTime(Number(measured.atUs), this.#parts.clock());
+    this.#parts.jobs.vitals.change(job.id, (vitals) => setMeasured(vitals, measured, eta, at));
+  }
+
+  #etaOf(jobId: string): Eta {
+    let eta = this.#etas.get(jobId);
+    if (!eta) this.#etas.set(jobId, (eta = new Eta()));
+    return eta;
+  }
+
+  #link(job: Job, state: WorkerLinkState, session?: WorkerSession): void {
+    this.#parts.jobs.vitals.change(job.id, (vitals) => {
+      vitals.link = linkOf(state, session, vitals.link, this.#parts.clock());
+    });
+  }
+
+  /** Tells the worker what changed, and closes the log of an attempt that has ended. */
+  #afterEntry(job: Job, before: JobRecord | undefined): void {
+    const { jobs, names, leases, sessions, clock } = this.#parts;
+    const was = before && openAttempt(before);
+    const open = openAttempt(job.record);
+    if (was && was.number !== open?.number) this.#close(job, was.number);
+    if (!open) return;
+    if (was?.number !== open.number) {
+      jobs.vitals.change(job.id, (vitals) => (vitals.itemNoun = names.jobType(job.record.type)?.itemNoun ?? ""));
+      this.#etas.delete(job.id);
+      // Its lease may have run out while the assignment was being stored.
+      if (!leases.watches(open.incarnation)) leases.hear(open.incarnation, performance.now());
+    }
+    const session = sessions.get(open.workerId);
+    if (session?.incarnation !== open.incarnation) return;
+    if (was?.number !== open.number) this.#link(job, WorkerLinkState.CONNECTED, session);
+    if (was?.number !== open.number || before?.spec?.generation !== job.record.spec?.generation)
+      saySpec(session, job, clock);
+  }
+
+  #close(job: Job, number: number): void {
+    const { ingest, logs, sessions, background, logger, onSealed } = this.#parts;
+    ingest.close(job.id, number);
+    this.#etas.delete(job.id);
+    const attempt = job.record.attempts.find((each) => each.number === number);
+    if (!attempt) return;
+    const { end } = attempt;
+    const byWorker = end !== undefined && isByWorker(end);
+    const close = async () => {
+      try {
+        await logs.seal(job.id, number, byWorker ? "ended" : "given up");
+        const session = sessions.get(attempt.workerId);
+        if (session?.incarnation !== attempt.incarnation) return;
+        if (byWorker) sayEndAccepted(session, job.id, number);
+        else sayFenced(session, job.id, number, end?.reason ?? "the attempt was given up");
+      } finally {
+        onSealed();
+      }
+    };
+    background.track(close(), (error) =>
+      logger.error(
+        { err: error, job: job.id },
+        "the log of an ended attempt could not be sealed; the next start does it",
+      ),
+    );
+  }
+}
+
+/** Whether an attempt ended by its worker's word: the server's own ends have no time of the worker's. */
+function isByWorker(end: AttemptEnd): boolean {
+  return end.outcome !== EndOutcome.GIVEN_UP && end.atUs !== 0n;
+}
+
+function workerActor(session: WorkerSession): Actor {
+  return create(ActorSchema, { kind: ActorKind.WORKER, name: session.workerId });
+}
