@@ -55,6 +55,12 @@ export function sortJobs(jobs: JobRecord[], nowMs: number): JobRecord[] {
   return keyed.map(({ job }) => job);
 }
 
+/** How many of `jobs` are not among `known`. */
+export function countNew(jobs: readonly JobRecord[], known: readonly JobRecord[]): number {
+  const ids = new Set(known.map((job) => job.id));
+  return jobs.reduce((count, job) => count + (ids.has(job.id) ? 0 : 1), 0);
+}
+
 function rank(job: JobRecord, nowMs: number): number {
   if (needsPerson(job, nowMs)) return 0;
   const { ended, between } = seenState(job);

@@ -1,21 +1,18 @@
-import { lineText } from "./line-text.ts";
-import { rowBytes, RowElement } from "./log-row-element.ts";
+import { copySelected } from "./copy-lines.ts";
+import { RowElement } from "./log-row-element.ts";
 import type { LogRow, LogRows } from "./log-rows.ts";
 import type { LogStore } from "./log-store.ts";
+import { ScrollBar, type MapMark, type ScrollBarElements } from "./scroll-bar.ts";
+import { touchScroll } from "./touch-scroll.ts";
 
 /** Height of a line that is not wrapped, and of the rows between lines, in px. log.css has the same numbers. */
 export const lineHeight = 18;
 const betweenHeight = 24;
-/** Most lines that are copied at once. */
-const maxCopiedLines = 200_000;
 
-/** The elements that a surface draws into. `scroller` scrolls sideways only; `bar` is the scroll bar. */
-export interface SurfaceElements {
+/** The elements that a surface draws into. `scroller` scrolls sideways only. */
+export interface SurfaceElements extends ScrollBarElements {
   readonly scroller: HTMLElement;
   readonly content: HTMLElement;
-  readonly bar: HTMLElement;
-  readonly thumb: HTMLElement;
-  readonly map: HTMLElement;
 }
 
 /** What a surface tells its owner. */
@@ -46,8 +43,6 @@ export class LogSurface {
   #offset = 0;
   #marked: MarkedLines | undefined;
   #frame = 0;
-  #dragging: { grab: number } | undefined;
-  #glide = 0;
   readonly #open = new Set<string>();
   #elements = new Map<string, RowElement>();
   readonly #spare: RowElement[] = [];
@@ -57,7 +52,8 @@ export class LogSurface {
   readonly #events: SurfaceEvents;
   readonly #leave = new AbortController();
   readonly #sizes: ResizeObserver;
-  #mapSignature = "";
+  readonly #bar: ScrollBar;
+  readonly #stopGlide: () => void;
   #screenTop: number;
 
   constructor(store: LogStore, rows: LogRows, parts: SurfaceElements, events: SurfaceEvents) {
@@ -68,7 +64,14 @@ export class LogSurface {
     this.#screenTop = parts.scroller.getBoundingClientRect().top;
     this.#sizes = new ResizeObserver(() => this.#stayInPlace());
     this.#sizes.observe(parts.scroller);
-    this.#listen();
+    const { signal } = this.#leave;
+    this.#bar = new ScrollBar(
+      parts,
+      { dragTo: (share) => this.#dragTo(share), page: (by) => this.page(by), dropped: () => this.invalidate() },
+      signal,
+    );
+    this.#stopGlide = touchScroll(parts.scroller, (px) => this.scrollBy(px), signal);
+    this.#listen(signal);
     this.invalidate();
   }
 
@@ -98,7 +101,7 @@ export class LogSurface {
 
   /** Keeps the end on screen from now on. */
   follow(): void {
-    cancelAnimationFrame(this.#glide);
+    this.#stopGlide();
     this.#change(true);
   }
 
@@ -142,7 +145,6 @@ export class LogSurface {
     this.#leave.abort();
     this.#sizes.disconnect();
     cancelAnimationFrame(this.#frame);
-    cancelAnimationFrame(this.#glide);
   }
 
   #change(following: boolean): void {
@@ -321,76 +323,30 @@ export class LogSurface {
   }
 
   #paintBar(height: number): void {
-    const { bar, thumb, map } = this.#parts;
     const lines = Math.max(1, this.#store.endLine - 1);
     const visible = height / lineHeight;
-    const barHeight = bar.clientHeight;
-    const thumbHeight = Math.max(28, Math.min(barHeight, (barHeight * visible) / lines));
     const share = this.#following
       ? 1
       : Math.min(1, (this.#anchor.line - 1 + Math.min(1, this.#offset / lineHeight)) / Math.max(1, lines - visible));
-    if (!this.#dragging) thumb.style.top = `${Math.round(share * (barHeight - thumbHeight))}px`;
-    thumb.style.height = `${Math.round(thumbHeight)}px`;
-    thumb.hidden = lines <= visible;
-    bar.setAttribute("aria-valuemax", String(lines));
-    bar.setAttribute("aria-valuenow", String(Math.min(lines, this.#anchor.line)));
-    const marks = [
+    const marks: MapMark[] = [
       ...this.#rows.markers.map((marker) => ({ line: marker.line, kind: "marker" })),
       ...this.#store.gaps.map((gap) => ({ line: Number(gap.firstLine), kind: "gap" })),
       ...(this.#rows.divider ? [{ line: this.#rows.divider.line, kind: "divider" }] : []),
-    ].slice(-500);
-    const signature = marks.map((mark) => `${mark.kind}${Math.round((mark.line / lines) * barHeight)}`).join();
-    if (signature === this.#mapSignature) return;
-    this.#mapSignature = signature;
-    map.replaceChildren(
-      ...marks.map((mark) => {
-        const tick = document.createElement("i");
-        tick.className = mark.kind;
-        tick.style.top = `${Math.min(99.5, ((mark.line - 1) / lines) * 100)}%`;
-        return tick;
-      }),
-    );
+    ];
+    this.#bar.paint({ lines, top: this.#anchor.line, visible, share }, marks);
   }
 
   // ---- input
 
-  #listen(): void {
-    const { scroller, content, bar, thumb } = this.#parts;
-    const { signal } = this.#leave;
-    scroller.addEventListener("wheel", (event) => this.#wheel(event), { signal, passive: false });
+  #listen(signal: AbortSignal): void {
+    const { scroller, content, bar } = this.#parts;
+    for (const each of [scroller, bar])
+      each.addEventListener("wheel", (event) => this.#wheel(event), { signal, passive: false });
     // Focus and find-in-page may scroll the frame itself; rows are placed by their anchor alone.
     scroller.addEventListener("scroll", () => (scroller.scrollTop = 0), { signal });
     content.addEventListener("click", (event) => this.#click(event), { signal });
-    scroller.addEventListener("copy", (event) => this.#copy(event), { signal });
+    scroller.addEventListener("copy", (event) => copySelected(event, this.#rows, this.#store), { signal });
     document.addEventListener("selectionchange", () => this.#selected(), { signal });
-    this.#listenToTouch(scroller, signal);
-    bar.addEventListener(
-      "pointerdown",
-      (event) => {
-        event.preventDefault();
-        const box = thumb.getBoundingClientRect();
-        if (event.clientY < box.top || event.clientY > box.bottom) {
-          if (event.clientY < box.top) this.page(-1);
-          else this.page(1);
-          return;
-        }
-        bar.setPointerCapture(event.pointerId);
-        this.#dragging = { grab: event.clientY - box.top };
-        bar.classList.add("dragging");
-      },
-      { signal },
-    );
-    bar.addEventListener("pointermove", (event) => this.#dragging && this.#drag(event.clientY - this.#dragging.grab), {
-      signal,
-    });
-    const drop = () => {
-      this.#dragging = undefined;
-      bar.classList.remove("dragging");
-      this.invalidate();
-    };
-    bar.addEventListener("pointerup", drop, { signal });
-    bar.addEventListener("pointercancel", drop, { signal });
-    bar.addEventListener("wheel", (event) => this.#wheel(event), { signal, passive: false });
   }
 
   #wheel(event: WheelEvent): void {
@@ -401,18 +357,14 @@ export class LogSurface {
     this.scrollBy(event.deltaY * unit);
   }
 
-  #drag(thumbTop: number): void {
-    const { bar, thumb, scroller } = this.#parts;
-    const box = bar.getBoundingClientRect();
-    const room = Math.max(1, box.height - thumb.offsetHeight);
-    const top = Math.max(0, Math.min(room, thumbTop - box.top));
-    thumb.style.top = `${top}px`;
+  #dragTo(share: number): void {
+    const { scroller } = this.#parts;
     this.read();
     const lines = Math.max(0, this.#store.endLine - 1 - scroller.clientHeight / lineHeight);
-    const line = 1 + Math.round((top / room) * lines);
+    const line = 1 + Math.round(share * lines);
     this.#anchor = { line: this.#rows.head(Math.max(1, Math.min(line, this.#store.endLine - 1))), key: "" };
     // At the very bottom the last row stands at the bottom, markers behind it included.
-    this.#offset = top >= room ? scroller.clientHeight : 0;
+    this.#offset = share >= 1 ? scroller.clientHeight : 0;
     this.invalidate();
   }
 
@@ -444,92 +396,6 @@ export class LogSurface {
     const selection = document.getSelection();
     if (!selection || selection.isCollapsed || !this.#following) return;
     if (this.#parts.content.contains(selection.anchorNode)) this.read();
-  }
-
-  /** Copies text without numbers, and whole lines between the ends of the selection whether they are on screen or not. */
-  #copy(event: ClipboardEvent): void {
-    const selection = document.getSelection();
-    if (!selection || selection.isCollapsed || !event.clipboardData) return;
-    const range = selection.getRangeAt(0);
-    const start = this.#textPlace(range.startContainer, range.startOffset);
-    const end = this.#textPlace(range.endContainer, range.endOffset);
-    if (!start || !end || start.line === end.line) return;
-    const texts: string[] = [];
-    for (let head = start.line; head <= end.line && texts.length < maxCopiedLines; head = this.#rows.after(head)) {
-      const row = this.#rows.at(head).find((each) => each.kind === "line");
-      if (!row) continue;
-      if (!row.here) texts.push(`[line ${row.line} was not loaded]`);
-      else {
-        const text = lineText(rowBytes(row, this.#store));
-        texts.push(head === start.line ? text.slice(start.at) : head === end.line ? text.slice(0, end.at) : text);
-      }
-      if (this.#rows.after(head) === head) break;
-    }
-    event.clipboardData.setData("text/plain", texts.join("\n"));
-    event.preventDefault();
-  }
-
-  /** The line of a place in the content, and how many characters of its text are before it. */
-  #textPlace(node: Node, offset: number): { line: number; at: number } | undefined {
-    const element = node instanceof Element ? (node.childNodes[offset] ?? node) : node;
-    const row = (element instanceof Element ? element : element.parentElement)?.closest<HTMLElement>(".row.line");
-    if (!row) return undefined;
-    const line = Number(row.dataset["line"]);
-    const text = row.querySelector(".text");
-    if (!text) return { line, at: 0 };
-    const before = document.createRange();
-    before.selectNodeContents(text);
-    if (before.comparePoint(node, offset) < 0) return { line, at: 0 };
-    if (before.comparePoint(node, offset) === 0) before.setEnd(node, offset);
-    const joint = text.querySelector(".joint")?.textContent?.length ?? 0;
-    return { line, at: Math.max(0, before.toString().length - joint) };
-  }
-
-  /** Fingers pan, and a flick glides on. */
-  #listenToTouch(scroller: HTMLElement, signal: AbortSignal): void {
-    let lastY = 0;
-    let lastMs = 0;
-    let speed = 0;
-    scroller.addEventListener(
-      "touchstart",
-      (event) => {
-        cancelAnimationFrame(this.#glide);
-        lastY = event.touches[0]?.clientY ?? 0;
-        lastMs = event.timeStamp;
-        speed = 0;
-      },
-      { signal, passive: true },
-    );
-    scroller.addEventListener(
-      "touchmove",
-      (event) => {
-        const y = event.touches[0]?.clientY ?? lastY;
-        if (event.touches.length !== 1) return;
-        const px = lastY - y;
-        const ms = Math.max(1, event.timeStamp - lastMs);
-        speed = 0.7 * speed + 0.3 * (px / ms);
-        lastY = y;
-        lastMs = event.timeStamp;
-        this.scrollBy(px);
-      },
-      { signal, passive: true },
-    );
-    scroller.addEventListener(
-      "touchend",
-      (event) => {
-        if (event.timeStamp - lastMs > 80) return;
-        let atMs = performance.now();
-        const glide = (nowMs: number) => {
-          const ms = Math.min(50, nowMs - atMs);
-          atMs = nowMs;
-          this.scrollBy(speed * ms);
-          speed *= 0.996 ** ms;
-          if (Math.abs(speed) > 0.02) this.#glide = requestAnimationFrame(glide);
-        };
-        this.#glide = requestAnimationFrame(glide);
-      },
-      { signal, passive: true },
-    );
   }
 }
 

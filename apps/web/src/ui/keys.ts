@@ -21,3 +21,11 @@ export function keyAction(event: KeyboardEvent, keys: KeyMap): (() => void) | un
     return undefined;
   return keys[event.key];
 }
+
+/** Does what a pressed key stands for, and keeps the browser from doing something else with it. */
+export function pressKey(event: KeyboardEvent, keys: KeyMap): void {
+  const act = keyAction(event, keys);
+  if (!act) return;
+  event.preventDefault();
+  act();
+}

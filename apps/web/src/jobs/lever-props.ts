@@ -1,0 +1,41 @@
+import type { JobRecord, JobType, Vitals } from "@signalbox/protocol";
+import type { Commands } from "./commands.svelte.ts";
+import type { LeverName } from "./job-state.ts";
+import type { LeverContext, LeverView } from "./lever-view.ts";
+
+/** What each lever of the frame is given. */
+export interface LeverProps {
+  readonly job: JobRecord;
+  readonly vitals: Vitals | undefined;
+  readonly commands: Commands;
+  /** The job's type as workers offer it; undefined: not known. */
+  readonly type: JobType | undefined;
+  /** Whether what is shown is current. Only then do levers move. */
+  readonly live: boolean;
+  /** Server clock, milliseconds since the Unix epoch. */
+  readonly nowMs: number;
+}
+
+/** What a lever's view is made from besides the job's record. */
+export function contextOf({ job, commands, type, nowMs }: LeverProps, lever: LeverName): LeverContext {
+  return {
+    sent: commands.asked(job.id, lever),
+    fault: commands.fault(job.id, lever)?.text,
+    offered: type?.levers,
+    nowMs,
+  };
+}
+
+/** Why levers do not move while the page is not live; undefined while it is. */
+export function whyAway(live: boolean): string | undefined {
+  return live ? undefined : "Not live: the page cannot know whether it would still be right";
+}
+
+/** Why a lever's control does nothing now; undefined if it moves. */
+export function whyStill(live: boolean, view: LeverView): string | undefined {
+  return whyAway(live) ?? (view.phase === "fixed" ? sentence(view.note) : undefined);
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
