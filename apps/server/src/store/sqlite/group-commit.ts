@@ -9,6 +9,9 @@ import type { WriterCalls } from "./writer-thread.ts";
 /** What one commit takes at most. More than that waits for the next. */
 const maxBatchBytes = 4 * 1024 * 1024;
 
+/** So much that waits is committed without a rest: then it is the bytes that cost, not the commit. */
+const restlessBytes = 512 * 1024;
+
 /** What an append or change costs besides its data, so that a batch of empty ones ends too. */
 const overheadBytes = 100;
 
@@ -69,20 +72,29 @@ export interface CommitStats {
 
 /**
  * Collects appends and changes for a file and has them committed: one commit under way, and the next takes whatever has arrived
- * since. So a lone append goes at once and many share one fsync, without a timer.
+ * since. So a lone append goes at once and many share one fsync.
+ *
+ * With `restMs` two commits begin at least so far apart, unless much waits: a thousand writers of single lines would else have a commit
+ * each, which costs a hundred times what their lines do.
  */
 export class GroupCommit {
   readonly stats: CommitStats = { commits: 0, appends: 0, appendedBytes: 0, pendingBytes: 0, lastCommitMs: 0 };
   readonly #thread: Thread<WriterCalls>;
   readonly #events: CommitEvents;
   readonly #held = new Map<string, Held>();
+  readonly #restMs: number;
   #queue: Queued[] = [];
+  #queuedBytes = 0;
+  #begunAtMs = -Infinity;
+  /** Ends the rest between two commits. */
+  #endRest: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #ended: Error | undefined;
 
-  constructor(thread: Thread<WriterCalls>, events: CommitEvents) {
+  constructor(thread: Thread<WriterCalls>, events: CommitEvents, { restMs }: { restMs: number }) {
     this.#thread = thread;
     this.#events = events;
+    this.#restMs = restMs;
   }
 
   /** Queues an append; resolves when it is durable. `urgent` passes a {@link hold} of the topic. */
@@ -130,6 +142,7 @@ export class GroupCommit {
 
   /** Resolves when nothing is queued, held or under way. */
   async idle(): Promise<void> {
+    this.#endRest?.();
     while (this.#running || this.#held.size > 0) {
       await Promise.all([this.#running, ...[...this.#held.values()].map(({ released }) => released)]);
     }
@@ -138,7 +151,9 @@ export class GroupCommit {
   /** Nothing will be committed any more: fails what waits. */
   end(error: Error): void {
     this.#ended ??= error;
+    this.#endRest?.();
     const waiting: Queued[] = this.#queue.splice(0);
+    this.#queuedBytes = 0;
     for (const { appends } of this.#held.values()) waiting.push(...appends.splice(0));
     for (const queued of waiting) this.#fail(queued, unknownOutcome(this.#ended));
   }
@@ -149,6 +164,8 @@ export class GroupCommit {
       return;
     }
     this.#queue.push(queued);
+    this.#queuedBytes += queued.bytes + overheadBytes;
+    if (this.#queuedBytes >= restlessBytes) this.#endRest?.();
     this.#running ??= this.#run();
   }
 
@@ -156,22 +173,38 @@ export class GroupCommit {
     // Everything that the caller appends in the same breath goes into the same commit.
     await Promise.resolve();
     while (this.#queue.length > 0) {
+      const restMs = this.#begunAtMs + this.#restMs - performance.now();
+      if (restMs > 0 && this.#queuedBytes < restlessBytes) await this.#rest(restMs);
+      this.#begunAtMs = performance.now();
       const batch = this.#takeBatch();
       if (batch.length > 0) await this.#commit(batch);
     }
     this.#running = undefined;
   }
 
+  async #rest(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#endRest = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#endRest = undefined;
+  }
+
   #takeBatch(): Queued[] {
     let bytes = 0;
     let end = 0;
     while (end < this.#queue.length) {
-      bytes += this.#queue[end]!.bytes + overheadBytes;
-      if (bytes > maxBatchBytes && end > 0) break;
+      const next = this.#queue[end]!.bytes + overheadBytes;
+      if (bytes + next > maxBatchBytes && end > 0) break;
+      bytes += next;
       end++;
     }
     const taken = this.#queue.slice(0, end);
     this.#queue = this.#queue.slice(end);
+    this.#queuedBytes -= bytes;
     return taken.filter((queued) => {
       const dead = queued.kind === "append" ? queued.writer.dead : undefined;
       if (dead) this.#fail(queued, dead);

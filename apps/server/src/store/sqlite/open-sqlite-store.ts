@@ -8,7 +8,7 @@ import { FileTable } from "./file-table.ts";
 import { assertTableName } from "./limits.ts";
 import { isBusy } from "./result-code.ts";
 import { routedJournal } from "./routed-journal.ts";
-import { StoreFile } from "./store-file.ts";
+import { StoreFile, type StoreFileOptions } from "./store-file.ts";
 import { CallFailed } from "./thread.ts";
 
 /** What the store needs of a logger; pino's fits. */
@@ -30,6 +30,8 @@ const logPageBytes = 16_384;
 
 const stateRecentBytes = 4 * 1024 * 1024;
 const logRecentBytes = 28 * 1024 * 1024;
+/** An acknowledgement may wait so long for company; a command never waits. */
+const logRestMs = 8;
 
 /**
  * Opens the store in a folder, or creates it. The folder belongs to this process until the store is closed or the process is gone.
@@ -62,8 +64,8 @@ class SqliteStore implements Store {
   constructor(folder: string, logger: StoreLogger | undefined) {
     this.#folder = folder;
     this.#logger = logger;
-    this.#state = this.#file("state.db", statePageBytes, stateRecentBytes);
-    this.#logs = this.#file("logs.db", logPageBytes, logRecentBytes);
+    this.#state = this.#file("state.db", { pageBytes: statePageBytes, recentBytes: stateRecentBytes, restMs: 0 });
+    this.#logs = this.#file("logs.db", { pageBytes: logPageBytes, recentBytes: logRecentBytes, restMs: logRestMs });
     this.journal = routedJournal(new FileJournal(this.#state), new FileJournal(this.#logs));
   }
 
@@ -134,11 +136,10 @@ class SqliteStore implements Store {
     }
   }
 
-  #file(name: string, pageBytes: number, recentBytes: number): StoreFile {
+  #file(name: string, kind: Pick<StoreFileOptions, "pageBytes" | "recentBytes" | "restMs">): StoreFile {
     return new StoreFile({
       path: join(this.#folder, name),
-      pageBytes,
-      recentBytes,
+      ...kind,
       died: (error) => this.#fail(error),
       remark: (text) => this.#logger?.warn({ file: name }, `store: ${text}`),
     });

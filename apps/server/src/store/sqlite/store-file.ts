@@ -1,6 +1,6 @@
 import type { StoreClosed } from "../store.ts";
 import type { Change } from "./batch.ts";
-import { GroupCommit } from "./group-commit.ts";
+import { GroupCommit, type CommitEvents } from "./group-commit.ts";
 import type { ReaderCalls } from "./reader-thread.ts";
 import { RecentEntries } from "./recent-entries.ts";
 import { Thread } from "./thread.ts";
@@ -14,6 +14,8 @@ export interface StoreFileOptions {
   readonly pageBytes: number;
   /** What is kept in memory of the newest entries. */
   readonly recentBytes: number;
+  /** The least time from the begin of one commit to that of the next, milliseconds; see GroupCommit. */
+  readonly restMs: number;
   /** A thread ended by itself. */
   readonly died: (error: Error) => void;
   /** Something for the log. */
@@ -34,19 +36,20 @@ export class StoreFile {
   readonly #reader: Thread<ReaderCalls>;
   #ended: Error | undefined;
 
-  constructor({ path, pageBytes, recentBytes, died, remark }: StoreFileOptions) {
+  constructor({ path, pageBytes, recentBytes, restMs, died, remark }: StoreFileOptions) {
     this.path = path;
     this.#pageBytes = pageBytes;
     this.recent = new RecentEntries(recentBytes);
     this.#writer = new Thread(new URL("./writer-thread.ts", import.meta.url), "store-writer", { died, remark });
     this.#reader = new Thread(new URL("./reader-thread.ts", import.meta.url), "store-reader", { died, remark });
-    this.commits = new GroupCommit(this.#writer, {
+    const events: CommitEvents = {
       appended: (topic, previous, entry) => {
         this.recent.add(topic, previous, entry);
         this.topics.wake(topic);
       },
       changed: (change) => this.#changed(change),
-    });
+    };
+    this.commits = new GroupCommit(this.#writer, events, { restMs });
   }
 
   /** Answers reads; see ReaderCalls. */
