@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -107,7 +108,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     firstJob: readSwitch(env, "SIGNALBOX_FIRST_JOB", true),
     logLevel: readLogLevel(env),
     openBrowser: readSwitch(env, "SIGNALBOX_OPEN", true),
-    webFolder: fileURLToPath(new URL("../../web/dist", import.meta.url)),
+    webFolder: findDashboard(),
   };
 }
 
@@ -120,6 +121,12 @@ export function readDataFolder(env: Readonly<Record<string, string | undefined>>
 /** Whether a listener at `host` can only be reached from this machine. */
 export function isLoopback(host: string): boolean {
   return host === "loopback" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/** The built dashboard: beside the built server in an installed package, else where the clone builds it. */
+function findDashboard(): string {
+  const packed = fileURLToPath(new URL("./web", import.meta.url));
+  return existsSync(packed) ? packed : fileURLToPath(new URL("../../web/dist", import.meta.url));
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
