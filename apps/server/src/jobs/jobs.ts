@@ -49,6 +49,9 @@ export class Jobs {
   readonly #starting = new Map<string, Promise<Job>>();
   /** Jobs that have not ended: what timers, dispatch and leases look at. */
   readonly #live = new Set<Job>();
+  /** Jobs with an open attempt, by the worker that has it. */
+  readonly #ofWorker = new Map<string, Set<Job>>();
+  readonly #workerOf = new Map<Job, string>();
   readonly #listeners = new Set<AfterEntry>();
   #revision = 0;
   /** Jobs whose cached record is being written; true: it changed again meanwhile. */
@@ -123,7 +126,7 @@ export class Jobs {
 
   /** Jobs whose open attempt belongs to this worker, whichever process. */
   attemptsOf(workerId: string): Job[] {
-    return [...this.#live].filter((job) => openAttempt(job.record)?.workerId === workerId);
+    return [...(this.#ofWorker.get(workerId) ?? [])];
   }
 
   /** Calls `listener` after each entry of any job, in the order of each job. Returns what removes it. */
@@ -192,11 +195,30 @@ export class Jobs {
     this.#jobs.set(job.id, job);
     if (hasEnded(job.record)) return;
     this.#live.add(job);
+    this.#indexWorker(job);
     if (job.record.vitals) this.vitals.restore(job.record.vitals);
+  }
+
+  #indexWorker(job: Job): void {
+    const before = this.#workerOf.get(job);
+    const now = openAttempt(job.record)?.workerId;
+    if (before === now) return;
+    if (before !== undefined) {
+      const others = this.#ofWorker.get(before);
+      others?.delete(job);
+      if (others?.size === 0) this.#ofWorker.delete(before);
+      this.#workerOf.delete(job);
+    }
+    if (now === undefined) return;
+    this.#workerOf.set(job, now);
+    const jobs = this.#ofWorker.get(now);
+    if (jobs) jobs.add(job);
+    else this.#ofWorker.set(now, new Set([job]));
   }
 
   #afterEntry(job: Job, before: JobRecord | undefined): void {
     if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job);
+    this.#indexWorker(job);
     if (hasEnded(job.record)) {
       this.#live.delete(job);
       this.vitals.retire(job.id);
