@@ -116,7 +116,7 @@ export class InputDelivery {
     let left = most;
     reading.position ??= await this.#journal.find(door.topic, reading.offset);
     while (pieces.length === 0) {
-      const entries = await this.#journal.read(door.topic, reading.position, { maxBytes: most });
+      const entries = await this.#journal.read(door.topic, reading.position, { maxBytes: largestPieceBytes });
       if (door.isOver) return new Uint8Array();
       if (entries.length === 0) throw new Error(`${door.topic} holds nothing at offset ${reading.offset}`);
       for (const { position, data } of entries) {

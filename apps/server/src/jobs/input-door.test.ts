@@ -1,0 +1,138 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { InputEntrySchema } from "@signalbox/protocol";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { systemClock } from "../clock.ts";
+import { openSqliteStore } from "../store/sqlite/open-sqlite-store.ts";
+import { Conflict, UnknownOutcome, type Store } from "../store/store.ts";
+import { journalOpenedBy } from "../testing/journal-opened-by.ts";
+import { serverActor } from "./dispatch.ts";
+import { InputDoor } from "./input-door.ts";
+
+let folder: string;
+let store: Store;
+let jobs = 0;
+const never = new AbortController().signal;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "signalbox-input-"));
+  store = await openSqliteStore({ folder });
+});
+afterAll(async () => {
+  await store.close();
+  await rm(folder, { recursive: true });
+});
+
+const newDoor = (journal = store.journal, jobId = `job-${++jobs}`) =>
+  new InputDoor({ journal, clock: systemClock, roomWithinMs: 10_000 }, jobId, 1);
+
+async function storedIn({ topic }: InputDoor): Promise<string> {
+  const entries = await store.journal.read(topic, 0);
+  return Buffer.concat(entries.map(({ data }) => fromBinary(InputEntrySchema, data).data)).toString();
+}
+
+const text = "the quick brown fox jumps over the lazy dog";
+/** A sender that says the text's bytes, or others, wherever it thinks it is. */
+const piece = fc.record({
+  offset: fc.option(fc.nat({ max: text.length + 2 }), { nil: undefined }),
+  length: fc.nat({ max: 12 }),
+  isWrong: fc.boolean(),
+  eof: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+});
+
+test("whatever is sent, in whatever order and however often, the input only grows at its end", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { maxLength: 25 }), async (pieces) => {
+      let door = newDoor();
+      let model = "";
+      let isClosed = false;
+      for (const { offset, length, isWrong, eof } of pieces) {
+        const from = offset ?? model.length;
+        const data = isWrong ? "#".repeat(length) : text.slice(from, from + length);
+        const fresh = model.length >= from ? data.slice(model.length - from) : data;
+        const isSame = from <= model.length && model.slice(from).startsWith(data.slice(0, model.length - from));
+        const goesTo = from + data.length;
+        const isRepeated = isSame && fresh === "" && (!eof || (isClosed && goesTo === model.length));
+        const isNew = isSame && !isClosed && (fresh !== "" || eof) && !(eof && goesTo < model.length);
+        const isTaken = isClosed && offset === undefined ? false : isRepeated || isNew;
+        const sent = door.send({ offset, data: Buffer.from(data), eof }, serverActor, never);
+        if (isTaken) {
+          if (isNew) {
+            model += fresh;
+            isClosed = eof;
+          }
+          expect(await sent).toBe(model.length);
+        } else {
+          await expect(sent).rejects.toMatchObject({ name: "Refused" });
+        }
+        expect(door.stored).toEqual({ end: model.length, isClosed });
+      }
+      expect(await storedIn(door)).toBe(model);
+      // Another process that opens the topic finds the same end.
+      door = newDoor(store.journal, door.jobId);
+      await door.send({ offset: 0, data: new Uint8Array(), eof: false }, serverActor, never);
+      expect(door.stored).toEqual({ end: model.length, isClosed });
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test.each([
+  ["was stored all the same", true],
+  ["was not stored", false],
+])(
+  "a piece of which the store does not say whether it was stored, and that %s, is there once",
+  async (_what, lands) => {
+    let failures = 1;
+    const door = newDoor(
+      journalOpenedBy(store.journal, async (topic, expectedLast) => {
+        const writer = await store.journal.open(topic, expectedLast);
+        return {
+          topic,
+          opened: writer.opened,
+          append: async (data, mark) => {
+            const isBroken = failures-- > 0;
+            if (lands || !isBroken) await writer.append(data, mark);
+            if (isBroken) throw new UnknownOutcome("the disk did not answer");
+            return 0;
+          },
+        };
+      }),
+    );
+    expect(await door.send({ offset: undefined, data: Buffer.from("once"), eof: true }, serverActor, never)).toBe(4);
+    expect(await storedIn(door)).toBe("once");
+    expect(door.stored).toEqual({ end: 4, isClosed: true });
+  },
+);
+
+test("where another process was first, a piece without an offset goes after it, and one with an offset is refused", async () => {
+  const [ours, theirs] = [newDoor(), newDoor(store.journal, `job-${jobs}`)];
+  const say = (door: InputDoor, data: string, offset?: number) =>
+    door.send({ offset, data: Buffer.from(data), eof: false }, serverActor, never);
+  await say(ours, "a");
+  await say(theirs, "b");
+  expect(await say(ours, "c")).toBe(3);
+  await expect(say(theirs, "d", 2)).rejects.toMatchObject({ kind: "stale" });
+  expect(await storedIn(ours)).toBe("abc");
+});
+
+test("a store that does not answer is not asked for ever", async () => {
+  let appends = 0;
+  const door = newDoor(
+    journalOpenedBy(store.journal, async (topic) => ({
+      topic,
+      opened: undefined,
+      append: async () => {
+        appends++;
+        throw new Conflict("always somebody else");
+      },
+    })),
+  );
+  await expect(
+    door.send({ offset: undefined, data: Buffer.from("x"), eof: false }, serverActor, never),
+  ).rejects.toBeInstanceOf(Conflict);
+  expect(appends).toBe(5);
+});
