@@ -28,6 +28,8 @@ export class AttemptLog {
   readonly ready = new Bell();
   /** Resolves when the log is closed and the server has every line. */
   readonly drained: Promise<void>;
+  /** Lines with a level below this are dropped before they get a number. Bytes without a level always go. */
+  lowestLevel: Level = Level.UNSPECIFIED;
   readonly #clock: Clock;
   readonly #share: BudgetShare;
   readonly #unacked = new UnackedLines();
@@ -37,7 +39,6 @@ export class AttemptLog {
   #scratch: Buffer | undefined;
   /** Number of the first line in the builder. */
   #firstLine = 1;
-  #lowestLevel: Level = Level.UNSPECIFIED;
   #level: Level = Level.UNSPECIFIED;
   #fields: Record<string, string> | undefined;
   /** Wall clock minus monotonic clock, microseconds. */
@@ -89,11 +90,6 @@ export class AttemptLog {
     return this.#closed && !this.hasLines;
   }
 
-  /** Lines with a level below this are dropped before they get a number. Bytes without a level always go. */
-  set lowestLevel(level: Level) {
-    this.#lowestLevel = level;
-  }
-
   /** Takes raw bytes of a source, exactly as they are. */
   write(bytes: Uint8Array, source: Source): void {
     if (this.#closed || bytes.length === 0) return;
@@ -111,7 +107,7 @@ export class AttemptLog {
    * become a line of their own.
    */
   line(level: Level, text: string, fields: Fields | undefined, source: Source): void {
-    if (this.#closed || level < this.#lowestLevel) return;
+    if (this.#closed || level < this.lowestLevel) return;
     const nowMs = this.#now();
     const splitter = this.#splitter(source);
     this.#level = Level.UNSPECIFIED;

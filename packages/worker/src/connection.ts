@@ -3,6 +3,7 @@ import { Code, ConnectError, createClient, type Client } from "@connectrpc/conne
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import {
   ConnectRequestSchema,
+  JobService,
   WorkerService,
   type ConnectRequest,
   type ConnectResponse,
@@ -35,6 +36,8 @@ export interface LinkEnd {
 /** One link to the server: an HTTP/2 session of its own, the Connect stream on it, and room for PushLogs streams. Used once. */
 export class Connection {
   readonly client: Client<typeof WorkerService>;
+  /** For what a worker asks as any program may. */
+  readonly jobs: Client<typeof JobService>;
   readonly #session: Http2SessionManager;
   readonly #controller = new AbortController();
   readonly #silenceMs: number;
@@ -49,22 +52,21 @@ export class Connection {
       { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
       { settings: { initialWindowSize: windowBytes } },
     );
-    this.client = createClient(
-      WorkerService,
-      createGrpcTransport({
-        baseUrl: url,
-        sessionManager: this.#session,
-        acceptCompression: [],
-        readMaxBytes: largestMessage,
-        writeMaxBytes: largestMessage,
-        interceptors: [
-          (next) => (request) => {
-            request.header.set("authorization", `Bearer ${token}`);
-            return next(request);
-          },
-        ],
-      }),
-    );
+    const transport = createGrpcTransport({
+      baseUrl: url,
+      sessionManager: this.#session,
+      acceptCompression: [],
+      readMaxBytes: largestMessage,
+      writeMaxBytes: largestMessage,
+      interceptors: [
+        (next) => (request) => {
+          request.header.set("authorization", `Bearer ${token}`);
+          return next(request);
+        },
+      ],
+    });
+    this.client = createClient(WorkerService, transport);
+    this.jobs = createClient(JobService, transport);
   }
 
   /** Aborts when the link ends. */

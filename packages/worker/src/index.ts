@@ -4,12 +4,16 @@ export {
   JobFenced,
   JobReleased,
   LogOverflow,
+  ProgramFailed,
   type Job,
   type JobDefinition,
+  type JobHandlers,
   type JobLog,
+  type LevelName,
+  type ProgramEnd,
   type Progress,
 } from "./job.ts";
-export { startWorker, type Worker, type WorkerOptions } from "./worker.ts";
+export { startWorker, type StartedHere, type StartHereOptions, type Worker, type WorkerOptions } from "./worker.ts";
 export type { ConnectOptions } from "./config.ts";
 export type { Fields } from "./fields.ts";
 export type { LeverName } from "./levers.ts";

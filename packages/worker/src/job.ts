@@ -4,14 +4,17 @@ import { leverNames, type LeverName } from "./levers.ts";
 
 /** What a job function is given. */
 export interface Job<Parameters = JsonObject> {
-  /** The job. */
+  /** The job; empty while a job that `startHere` began is not known to the server. */
   readonly id: string;
-  /** The attempt, from 1. */
+  /** The attempt, from 1; 0 while a job that `startHere` began is not known to the server. */
   readonly attempt: number;
   /** For people. */
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** As the job type's schema describes them; the server has checked them. */
+  /**
+   * As the job type's schema describes them; the server has checked them. These are in effect: when somebody sets others and the job
+   * takes them (see `handle`), they are replaced, so look here each time instead of keeping a copy.
+   */
   readonly parameters: Parameters;
   /** What the attempt before saved with `checkpoint`; undefined if nothing. */
   readonly saved: Uint8Array | undefined;
@@ -35,6 +38,46 @@ export interface Job<Parameters = JsonObject> {
    * a second and at the end). Throws `signal.reason` when the signal aborts, RangeError if `save` is too long.
    */
   readonly checkpoint: (save?: Uint8Array) => Promise<void>;
+  /**
+   * What people send into the job while it runs, byte for byte, in pieces that begin and end anywhere; ends when they end the input.
+   * Taking a piece is what tells the server, so take one when the one before is used: at most 256 KiB wait here. Throws `signal.reason`
+   * when the signal aborts, TypeError unless the job type has `input`.
+   */
+  readonly input: AsyncIterable<Uint8Array>;
+  /**
+   * Says who puts levers into effect: for a job that steers something else than a loop of its own (a program), and for one whose
+   * parameters can change while it runs. Call it once, before the first `await`: no handler is called before. Throws TypeError if the job
+   * type does not have the lever, or when it is called again.
+   */
+  readonly handle: (handlers: JobHandlers<Parameters>) => void;
+}
+
+/**
+ * What a job does when a lever is moved. A lever is reported as applied when its handler has resolved; until then it is shown as on its
+ * way. The handlers of one lever are never called at the same time: what is asked meanwhile waits, newest only. Throwing refuses: the
+ * command is rejected with the error's message as the reason, and what was in effect stays so.
+ */
+export interface JobHandlers<Parameters = JsonObject> {
+  /** Puts new parameters into effect; `job.parameters` are the old ones until it resolves. Needs the lever `parameters`. */
+  parameters?(next: Parameters): Promise<void> | void;
+  /** Makes the job stand. With it no safe point is waited for; `paced` and `checkpoint` hold the job from when it has resolved. */
+  pause?(): Promise<void> | void;
+  /** Makes the job go on. Needs `pause`. */
+  resume?(): Promise<void> | void;
+  /**
+   * Somebody cancels the job, which has `graceMs` to end by itself; called again when another cancel leaves it less. It may come while
+   * `pause` or `resume` is at work, and neither is called after it. With this handler the SDK does not give the job up when the grace is
+   * over, nor when that of a stopping worker is: the job ends when `run` does. `job.signal` aborts too, before the first call, with a
+   * {@link JobCanceled} or, when the worker stops, {@link JobReleased}; each has `graceMs`.
+   */
+  cancel?(graceMs: number, reason: string): void;
+}
+
+/** How a program ended that a job ran. Shown with the attempt. */
+export interface ProgramEnd {
+  readonly exitCode?: number | undefined;
+  /** Name of the signal that ended it: 'SIGTERM'. */
+  readonly signal?: string | undefined;
 }
 
 /** How far a job is. */
@@ -63,9 +106,22 @@ export interface JobLog {
   readonly fatal: (text: string, fields?: Fields) => void;
   /** Writes bytes exactly as they are. Lines end where they say; the level is detected by the server. Default source: task. */
   readonly write: (bytes: Uint8Array | string, source?: "stdout" | "stderr" | "task") => void;
-  /** Resolves when the worker may hold more lines. Throws `signal.reason` when the job's signal aborts. */
+  /**
+   * Whether the worker may hold more lines. A job that writes in a tight loop looks here first and awaits `ready` only when there is no
+   * room: that costs nothing per write.
+   */
+  readonly hasRoom: boolean;
+  /**
+   * Resolves when the worker may hold more lines, and lets the process breathe now and then. Throws `signal.reason` when the job's signal
+   * aborts while it waits.
+   */
   readonly ready: () => Promise<void>;
+  /** Whether lines of a level are sent at present, so that what is only made to be logged need not be made. */
+  readonly isEnabled: (level: LevelName) => boolean;
 }
+
+/** The levels of lines, lowest first. */
+export type LevelName = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 
 /** A kind of job that a worker offers. */
 export interface JobDefinition<Parameters = JsonObject> {
@@ -75,14 +131,24 @@ export interface JobDefinition<Parameters = JsonObject> {
   readonly description?: string;
   /** JSON Schema (2020-12) of the parameters: type object, with titles, defaults and bounds. The form to start a job is made from it. */
   readonly parameters?: JsonObject;
-  /** What the job obeys besides CANCEL. Default: run and speed, which is what `job.paced` gives. */
+  /**
+   * What the job obeys besides CANCEL. Default: run, speed and log_level, which is what `job.paced` and `job.log` give. With `parameters`
+   * they can be set while the job runs: then it looks at `job.parameters` each time, or has a handler for them.
+   */
   readonly levers?: readonly LeverName[];
+  /** People can send input into the job while it runs: `job.input`. Default: no. */
+  readonly input?: boolean;
+  /** Jobs of the type are started by this worker alone, with `worker.startHere`. Default: no. */
+  readonly pinned?: boolean;
   /** What items are called, plural. */
   readonly itemNoun?: string;
   /** Speed of a job that nobody has given one, items per second; undefined: unlimited. */
   readonly defaultItemsPerSecond?: number;
-  /** Does the work. Returning says that it is complete; throwing that it failed, with the error's message as the reason. */
-  run(job: Job<Parameters>): Promise<void> | void;
+  /**
+   * Does the work. Returning says that it is complete; throwing that it failed, with the error's message as the reason. A job that runs a
+   * program returns its end, or throws {@link ProgramFailed}.
+   */
+  run(job: Job<Parameters>): Promise<ProgramEnd | void> | ProgramEnd | void;
 }
 
 /** Checks a job type and gives it back. Throws TypeError. */
@@ -105,14 +171,23 @@ export function defineJob<Parameters = JsonObject>(definition: JobDefinition<Par
 /** The job was canceled by somebody. */
 export class JobCanceled extends Error {
   override readonly name = "JobCanceled";
-  constructor(reason: string) {
+  /** How long the job may take to end by itself, milliseconds. */
+  readonly graceMs: number;
+  constructor(reason: string, graceMs: number) {
     super(reason || "canceled");
+    this.graceMs = graceMs;
   }
 }
 
 /** The worker stops on purpose; the job will go on elsewhere. */
 export class JobReleased extends Error {
   override readonly name = "JobReleased";
+  /** How long the job may take to end by itself, milliseconds. */
+  readonly graceMs: number;
+  constructor(reason: string, graceMs: number) {
+    super(reason);
+    this.graceMs = graceMs;
+  }
 }
 
 /** The attempt belongs to nobody or somebody else. */
@@ -123,4 +198,20 @@ export class JobFenced extends Error {
 /** A job printed more than its worker may hold, and never waited. */
 export class LogOverflow extends Error {
   override readonly name = "LogOverflow";
+}
+
+/**
+ * The program that a job ran has failed. Thrown by `run`: the attempt has failed, with the message as the reason and the program's end
+ * beside it; or, if the signal had aborted, it was canceled or released. The log gets no stack, for the program has said what it had to
+ * say.
+ */
+export class ProgramFailed extends Error implements ProgramEnd {
+  override readonly name = "ProgramFailed";
+  readonly exitCode: number | undefined;
+  readonly signal: string | undefined;
+  constructor(message: string, { exitCode, signal }: ProgramEnd) {
+    super(message);
+    this.exitCode = exitCode;
+    this.signal = signal;
+  }
 }

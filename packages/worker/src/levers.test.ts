@@ -26,8 +26,7 @@ beforeEach(() => {
 
 function levers(offered: LeverName[] = ["run", "speed", "log_level"]): Levers {
   return new Levers(
-    "test",
-    offered,
+    { type: "test", offered },
     {
       speed: (speed) => events.push(`speed ${speed}`),
       logLevel: (level) => events.push(`level ${level}`),
@@ -86,16 +85,16 @@ describe("the levers of an attempt", () => {
     all.receive(spec(running));
     all.receive(spec(setting(2, run(RunMode.PAUSE))));
     expect(all.receivedGeneration).toBe(2n);
-    expect(all.shallStand).toBe(true);
+    expect(all.run.shallStand).toBe(true);
     expect(words(all.reports())).toEqual(["run 1 applied"]);
     line = 9;
-    all.stand();
+    all.run.stand();
     expect(words(all.reports())).toEqual(["run 2 applied"]);
     expect(all.reports()[0]?.atLine).toBe(9n);
     all.receive(spec(setting(3, run(RunMode.RUN))));
-    expect(all.shallStand).toBe(false);
+    expect(all.run.shallStand).toBe(false);
     expect(words(all.reports())).toEqual(["run 2 applied"]);
-    all.goOn();
+    all.run.goOn();
     expect(words(all.reports())).toEqual(["run 3 applied"]);
   });
 
@@ -104,21 +103,21 @@ describe("the levers of an attempt", () => {
     all.receive(spec(running));
     all.receive(spec(setting(2, run(RunMode.PAUSE))));
     all.receive(spec(setting(3, run(RunMode.RUN))));
-    expect(all.shallStand).toBe(false);
+    expect(all.run.shallStand).toBe(false);
     expect(words(all.reports())).toEqual(["run 3 applied"]);
   });
 
   test("run and pause again while the job stands leave it standing under the newest generation", () => {
     const all = levers();
     all.receive(spec(setting(1, run(RunMode.PAUSE))));
-    all.stand();
+    all.run.stand();
     all.receive(spec(setting(2, run(RunMode.RUN))));
     all.receive(spec(setting(3, run(RunMode.PAUSE))));
-    expect(all.shallStand).toBe(true);
-    all.stand();
+    expect(all.run.shallStand).toBe(true);
+    all.run.stand();
     expect(words(all.reports())).toEqual(["run 3 applied"]);
     all.receive(spec(setting(4, run(RunMode.PAUSE))));
-    all.stand();
+    all.run.stand();
     expect(words(all.reports())).toEqual(["run 4 applied"]);
   });
 
@@ -164,11 +163,11 @@ describe("the levers of an attempt", () => {
     const all = levers();
     all.receive(spec(running));
     all.receive(spec(setting(2, run(RunMode.CANCEL, 5000, "enough"))));
-    expect(all.isCancelled).toBe(true);
+    expect(all.run.isCancelled).toBe(true);
     expect(words(all.reports())).toEqual(["run 1 applied"]);
     all.receive(spec(setting(3, run(RunMode.PAUSE))));
     expect(words(all.reports())).toEqual(["run 2 applied", "run 3 rejected cancelling"]);
-    expect(all.shallStand).toBe(false);
+    expect(all.run.shallStand).toBe(false);
     all.receive(spec(setting(4, run(RunMode.CANCEL, 9000, "later"))));
     all.receive(spec(setting(5, run(RunMode.CANCEL, 100, "sooner"))));
     expect(words(all.reports())).toEqual(["run 5 applied"]);
@@ -181,7 +180,7 @@ describe("the levers of an attempt", () => {
     line = 20;
     all.receive(spec(setting(2, run(RunMode.CANCEL, 5000))));
     line = 30;
-    all.cancelTookEffect();
+    all.run.cancelTookEffect();
     expect(words(all.reports())).toEqual(["run 2 applied"]);
     expect(all.reports()[0]?.atLine).toBe(20n);
   });
@@ -210,12 +209,12 @@ describe("the levers of an attempt", () => {
     all.receive(spec(running));
     all.receive(spec(setting(2, run(RunMode.PAUSE), { durationMs: 1000n, then: run(RunMode.RUN) })));
     nowMs = 500;
-    all.stand();
+    all.run.stand();
     expect(all.nextHoldEndMs).toBe(1500);
     nowMs = 1500;
     all.endHolds();
-    expect(all.shallStand).toBe(false);
-    all.goOn();
+    expect(all.run.shallStand).toBe(false);
+    all.run.goOn();
     expect(words(all.reports())).toEqual(["run 2 reverted"]);
   });
 
@@ -242,8 +241,8 @@ describe("the levers of an attempt", () => {
         };
         const before = new Map<string, bigint>();
         const safePoint = () => {
-          if (all.shallStand) all.stand();
-          else if (all.isStanding) all.goOn();
+          if (all.run.shallStand) all.run.stand();
+          else if (all.run.isStanding) all.run.goOn();
         };
         let delivered = 0;
         for (const each of [...steps, { kind: "deliver" as const, upTo: history.length }]) {
@@ -267,8 +266,8 @@ describe("the levers of an attempt", () => {
         // Every lever has the last word on its newest generation, unless a cancel still waits for the end.
         for (const { generation, value: wanted } of specAfter(history.length).levers) {
           const word = all.reports().findLast(({ value: reported }) => reported?.value.case === wanted?.value.case);
-          if (wanted?.value.case === "run" && all.isCancelled && word?.generation !== generation) {
-            all.cancelTookEffect();
+          if (wanted?.value.case === "run" && all.run.isCancelled && word?.generation !== generation) {
+            all.run.cancelTookEffect();
             expect(all.reports()[0]?.value?.value.value).toMatchObject({ mode: RunMode.CANCEL });
           } else expect(word?.generation).toBe(generation);
         }

@@ -3,6 +3,14 @@ import { ConnectRequestSchema, type AttemptReport, type AttemptVitals, type Conn
 import { attemptKey } from "./attempt-key.ts";
 import { Bell } from "./bell.ts";
 
+/** An attempt that takes input, and how far it has. */
+export interface InputTaker {
+  readonly jobId: string;
+  readonly number: number;
+  /** Offset after what the job has taken; undefined: it takes none, or no more. */
+  readonly inputTaken: number | undefined;
+}
+
 /** Something whose whole state can be reported. */
 export interface Reporter {
   report(options: { whole: boolean }): AttemptReport;
@@ -16,6 +24,7 @@ export class Outbox {
   readonly filled = new Bell();
   readonly #reports = new Set<Reporter>();
   readonly #vitals = new Map<string, AttemptVitals>();
+  readonly #inputs = new Set<InputTaker>();
   #heartbeat: { echoUs: bigint } | undefined;
   #leaving: string | undefined;
 
@@ -29,6 +38,12 @@ export class Outbox {
   vitals(attempts: readonly AttemptVitals[]): void {
     for (const vitals of attempts) this.#vitals.set(attemptKey(vitals), vitals);
     if (attempts.length > 0) this.filled.ring();
+  }
+
+  /** The server is to hear how far `attempt` has taken its input. */
+  inputTaken(attempt: InputTaker): void {
+    this.#inputs.add(attempt);
+    this.filled.ring();
   }
 
   /** A sign of life; `echoUs` answers a heartbeat of the server, 0 answers none. */
@@ -46,6 +61,7 @@ export class Outbox {
   clear(): void {
     this.#reports.clear();
     this.#vitals.clear();
+    this.#inputs.clear();
     this.#heartbeat = undefined;
     this.#leaving = undefined;
   }
@@ -72,6 +88,13 @@ export class Outbox {
     for (const reporter of this.#reports) {
       this.#reports.delete(reporter);
       return create(ConnectRequestSchema, { message: { case: "report", value: reporter.report({ whole: false }) } });
+    }
+    for (const attempt of this.#inputs) {
+      this.#inputs.delete(attempt);
+      const { jobId, number, inputTaken } = attempt;
+      if (inputTaken === undefined) continue;
+      const value = { jobId, attempt: number, offset: BigInt(inputTaken) };
+      return create(ConnectRequestSchema, { message: { case: "inputTaken", value } });
     }
     return undefined;
   }

@@ -136,7 +136,13 @@ describe("the link of a worker", () => {
       labels: { zone: "a" },
       metadata: { node: "n1" },
       jobTypes: [
-        { name: "test", description: "d", levers: ["run", "speed"], itemNoun: "things", defaultItemsPerSecond: 5 },
+        {
+          name: "test",
+          description: "d",
+          levers: ["run", "speed", "log_level"],
+          itemNoun: "things",
+          defaultItemsPerSecond: 5,
+        },
       ],
     });
   });
@@ -588,7 +594,7 @@ describe("a cancelled job", () => {
     expect(await ended(attempt)).toBe(EndOutcome.CANCELED);
     expect(attempt.report?.end?.reason).toBe("enough");
     expect(runLever(attempt)).toMatchObject({ generation, outcome: LeverOutcome.APPLIED });
-    expect(reasons).toEqual([new JobCanceled("enough")]);
+    expect(reasons).toEqual([new JobCanceled("enough", 60_000)]);
   });
 
   test("that is paused wakes up to end", async () => {

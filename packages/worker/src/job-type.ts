@@ -1,0 +1,20 @@
+import { create } from "@bufbuild/protobuf";
+import { JobTypeSchema, type JobType } from "@signalbox/protocol";
+import type { JobDefinition } from "./job.ts";
+import { defaultLevers } from "./levers.ts";
+
+/** What the server is told of a job type. */
+export function jobTypeOf(definition: JobDefinition<never>): JobType {
+  const { type, description = "", parameters, levers = defaultLevers, itemNoun = "" } = definition;
+  const { defaultItemsPerSecond, input = false, pinned = false } = definition;
+  return create(JobTypeSchema, {
+    name: type,
+    description,
+    ...(parameters ? { parametersSchema: parameters } : {}),
+    levers: [...levers],
+    itemNoun,
+    ...(defaultItemsPerSecond === undefined ? {} : { defaultItemsPerSecond }),
+    takesInput: input,
+    pinned,
+  });
+}

@@ -1,0 +1,99 @@
+import { create, equals } from "@bufbuild/protobuf";
+import {
+  AttemptReportSchema,
+  AttemptVitalsSchema,
+  type AttemptReport,
+  type AttemptVitals,
+  type EndOutcome,
+} from "@signalbox/protocol";
+import { attemptKey } from "./attempt-key.ts";
+import { Attempt } from "./attempt.ts";
+import { systemClock } from "./clock.ts";
+import type { Reporter } from "./outbox.ts";
+
+const rememberedAttempts = 10_000;
+
+/** What a worker has to report of: attempts, and what it declined or gave up, until the server has accepted the end. */
+export class Reporters {
+  readonly #reporters = new Map<string, Reporter>();
+  /** Keys of what is over, so that a late repetition does not start it again. Oldest first. */
+  readonly #over = new Set<string>();
+  readonly #lastVitals = new Map<string, AttemptVitals>();
+
+  get isEmpty(): boolean {
+    return this.#reporters.size === 0;
+  }
+
+  /** The attempts that run, or whose lines or end the server does not have. */
+  get attempts(): Attempt[] {
+    return [...this.#reporters.values()].filter((reporter) => reporter instanceof Attempt);
+  }
+
+  get(key: string): Reporter | undefined {
+    return this.#reporters.get(key);
+  }
+
+  set(key: string, reporter: Reporter): void {
+    this.#reporters.set(key, reporter);
+  }
+
+  /** Whether its end was accepted, or it was fenced. */
+  isOver(key: string): boolean {
+    return this.#over.has(key);
+  }
+
+  /** The whole state of everything. */
+  reports(): AttemptReport[] {
+    return [...this.#reporters.values()].map((reporter) => reporter.report({ whole: true }));
+  }
+
+  /** It is over. */
+  forget(key: string): void {
+    this.#reporters.delete(key);
+    this.#lastVitals.delete(key);
+    this.#over.add(key);
+    for (const oldest of this.#over) {
+      if (this.#over.size <= rememberedAttempts) break;
+      this.#over.delete(oldest);
+    }
+  }
+
+  /** Everything, which is empty afterwards. */
+  drain(): [string, Reporter][] {
+    const all = [...this.#reporters];
+    this.#reporters.clear();
+    return all;
+  }
+
+  /** The vitals of attempts that are not what was taken last. */
+  takeNewVitals(attempts: readonly Attempt[]): AttemptVitals[] {
+    const news = attempts.map((attempt) => attempt.vitals()).filter((vitals) => this.#isNews(vitals));
+    for (const vitals of news) this.#lastVitals.set(attemptKey(vitals), vitals);
+    return news;
+  }
+
+  /** Another link: whoever is there knows no vitals. */
+  forgetVitals(): void {
+    this.#lastVitals.clear();
+  }
+
+  #isNews(vitals: AttemptVitals): boolean {
+    const last = this.#lastVitals.get(attemptKey(vitals));
+    return !last || !equals(AttemptVitalsSchema, { ...last, atUs: vitals.atUs }, vitals);
+  }
+}
+
+/** What is reported of an attempt that does not run here, or no more, and has no lines to deliver. */
+export function endReporter(
+  { jobId, attempt, outcome, reason }: { jobId: string; attempt: number; outcome: EndOutcome; reason: string },
+  receivedGeneration = 0n,
+): Reporter {
+  const report = create(AttemptReportSchema, {
+    jobId,
+    attempt,
+    receivedGeneration,
+    end: { outcome, reason, endLine: 1n, atUs: BigInt(systemClock.wallUs()) },
+    nextLine: 1n,
+  });
+  return { report: () => report };
+}

@@ -1,0 +1,163 @@
+import { LeverOutcome, RunMode, type LeverSetting, type LeverValue, type RunValue } from "@signalbox/protocol";
+import type { Clock } from "./clock.ts";
+import type { LeverWord, Moment, Wish } from "./lever-word.ts";
+
+/** What the run lever does to the attempt. */
+export interface RunEffects {
+  /** What is asked for has changed: a job that stands looks again. */
+  run(): void;
+  /** End by yourself within `graceMs`. Called again only with less time than there was left. */
+  cancel(graceMs: number, reason: string): void;
+  /** The number that the next line will have. */
+  mark(): number;
+}
+
+/**
+ * The run lever of one attempt. PAUSE takes effect when the job stands, RUN when it goes on, and either is known in one of two ways: the
+ * job comes to a safe point (`stand`, `goOn`), or it has handlers, of which one at a time is called (`begin`) and has an outcome
+ * (`done`, `refused`). What is asked meanwhile waits, newest only.
+ *
+ * CANCEL latches: after it RUN and PAUSE are refused, another CANCEL can only shorten the grace, and what a handler still does changes
+ * nothing. It is in effect when the attempt ends by it (`cancelTookEffect`).
+ */
+export class RunLever {
+  readonly #word: LeverWord;
+  readonly #effects: RunEffects;
+  readonly #clock: Clock;
+  #standing = false;
+  /** What is wanted and neither in effect nor under way. */
+  #pending: Wish | undefined;
+  /** What a handler is putting into effect. */
+  #moving: Wish | undefined;
+  #cancel: { setting: LeverSetting; endsAtMs: number; since: Moment } | undefined;
+
+  constructor(word: LeverWord, effects: RunEffects, clock: Clock) {
+    this.#word = word;
+    this.#effects = effects;
+    this.#clock = clock;
+  }
+
+  /** Whether the job shall stand at its next safe point. */
+  get shallStand(): boolean {
+    if (this.#cancel) return false;
+    return modeOf((this.#pending ?? this.#moving)?.setting.value ?? this.#word.value) === RunMode.PAUSE;
+  }
+
+  /** Whether the job stands. */
+  get isStanding(): boolean {
+    return this.#standing;
+  }
+
+  /** Whether CANCEL was received. */
+  get isCancelled(): boolean {
+    return this.#cancel !== undefined;
+  }
+
+  /** How long a job that was cancelled may still take, milliseconds, and why; undefined if it was not. */
+  get cancel(): { graceMs: number; reason: string } | undefined {
+    const value = this.#cancel?.setting.value?.value;
+    if (!this.#cancel || value?.case !== "run") return undefined;
+    return {
+      graceMs: Math.max(0, this.#cancel.endsAtMs - this.#clock.monotonicMs()),
+      reason: value.value.reason,
+    };
+  }
+
+  /** Takes a value that has no fault, or the end of a hold. */
+  want(wish: Wish): void {
+    const value = wish.setting.value?.value;
+    if (value?.case !== "run" || value.value.mode === RunMode.UNSPECIFIED) return;
+    // What was asked for last counts, even before it has taken effect.
+    this.#word.dropHold();
+    if (value.value.mode === RunMode.CANCEL) {
+      this.#receiveCancel(wish.setting, value.value);
+      return;
+    }
+    this.#pending = wish;
+    this.#settlePending();
+    this.#effects.run();
+  }
+
+  /** A RUN or PAUSE came after CANCEL. */
+  refuse(setting: LeverSetting, reason: string): void {
+    if (this.#cancel) this.cancelTookEffect();
+    this.#word.reject(setting, reason);
+  }
+
+  /** The job stands at a safe point. */
+  stand(): void {
+    this.#standing = true;
+    this.#settlePending();
+  }
+
+  /** The job goes on from a safe point. */
+  goOn(): void {
+    this.#standing = false;
+    this.#settlePending();
+  }
+
+  /** The handler that is to be called now; undefined while one is at work, or if there is nothing to do. */
+  begin(): "pause" | "resume" | undefined {
+    if (this.#cancel || this.#moving || !this.#pending) return undefined;
+    this.#moving = this.#pending;
+    this.#pending = undefined;
+    return modeOf(this.#moving.setting.value) === RunMode.PAUSE ? "pause" : "resume";
+  }
+
+  /** The handler has done it. */
+  done(): void {
+    const moved = this.#moving;
+    if (!moved) return;
+    this.#moving = undefined;
+    this.#standing = modeOf(moved.setting.value) === RunMode.PAUSE;
+    if (this.#cancel) return;
+    this.#word.apply(moved);
+    this.#settlePending();
+  }
+
+  /** The handler has refused, or failed: the job does what it did before. */
+  refused(reason: string): void {
+    const moved = this.#moving;
+    if (!moved) return;
+    this.#moving = undefined;
+    if (this.#cancel) return;
+    this.#word.reject(moved.setting, reason);
+    this.#settlePending();
+  }
+
+  /** The cancel is in effect: the attempt ends because of it. */
+  cancelTookEffect(): void {
+    if (!this.#cancel) return;
+    const { setting, since } = this.#cancel;
+    this.#word.apply({ setting, outcome: LeverOutcome.APPLIED }, since);
+  }
+
+  /** What is asked of a job that does it already is in effect at once. */
+  #settlePending(): void {
+    const pending = this.#pending;
+    if (!pending || this.#moving) return;
+    if ((modeOf(pending.setting.value) === RunMode.PAUSE) !== this.#standing) return;
+    this.#pending = undefined;
+    this.#word.apply(pending);
+  }
+
+  #receiveCancel(setting: LeverSetting, { graceMs, reason }: RunValue): void {
+    const endsAtMs = this.#clock.monotonicMs() + graceMs;
+    const before = this.#cancel;
+    const sooner = !before || endsAtMs < before.endsAtMs;
+    this.#cancel = {
+      setting,
+      endsAtMs: sooner ? endsAtMs : before.endsAtMs,
+      since: before?.since ?? { atLine: this.#effects.mark(), atUs: this.#clock.wallUs() },
+    };
+    this.#pending = undefined;
+    this.#word.dropRejection();
+    // Stated already: then the newer generation is in effect as well.
+    if (modeOf(this.#word.value) === RunMode.CANCEL) this.cancelTookEffect();
+    if (sooner) this.#effects.cancel(graceMs, reason);
+  }
+}
+
+function modeOf(value: LeverValue | undefined): RunMode {
+  return value?.value.case === "run" ? value.value.value.mode : RunMode.UNSPECIFIED;
+}

@@ -1,0 +1,353 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { EndOutcome, HelloSchema, type AttemptSpec, type Hello, type Input, type Welcome } from "@signalbox/protocol";
+import { attemptKey } from "./attempt-key.ts";
+import { Attempt, type AttemptHost } from "./attempt.ts";
+import { Bell } from "./bell.ts";
+import { systemClock } from "./clock.ts";
+import type { ConnectConfig } from "./config.ts";
+import { Connection, type ConnectionHandlers, type LinkEnd } from "./connection.ts";
+import { messageOf } from "./errors.ts";
+import { jobTypeOf } from "./job-type.ts";
+import { LineBudget } from "./line-budget.ts";
+import { initialState, linkOf, LONGEST_DELAY_MS, nextState, type WorkerEvent, type WorkerState } from "./link-state.ts";
+import { LocalStarts } from "./local-starts.ts";
+import { Outbox } from "./outbox.ts";
+import { pushLogs } from "./push-logs.ts";
+import { endReporter, Reporters } from "./reporters.ts";
+import type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
+
+const agent = "signalbox-node/0.1.0";
+const vitalsEveryMs = 250;
+
+/** A worker at work: keeps the link, starts what it is told to or what its own process starts, and delivers what comes of it. */
+export class RunningWorker implements Worker {
+  readonly incarnation = randomUUID();
+  readonly closed: Promise<void>;
+  readonly #options: WorkerOptions;
+  readonly #config: ConnectConfig;
+  readonly #budget: LineBudget;
+  readonly #outbox = new Outbox();
+  readonly #reporters = new Reporters();
+  readonly #localStarts: LocalStarts;
+  /** Rings when something that `stop` waits for may have gone. */
+  readonly #changed = new Bell();
+  readonly #closing = new AbortController();
+  #state: WorkerState = initialState;
+  #connection: Connection | undefined;
+  #vitalsTimer: NodeJS.Timeout | undefined;
+  #stopping: Promise<void> | undefined;
+  #storeId: string | undefined;
+  #resolveClosed: () => void = () => undefined;
+
+  constructor(options: WorkerOptions, config: ConnectConfig) {
+    this.#options = options;
+    this.#config = config;
+    this.#budget = new LineBudget(options.bufferBytes);
+    this.#localStarts = new LocalStarts({
+      workerId: config.workerId,
+      bind: (attempt, spec) => this.#bind(attempt, spec),
+      decline: (spec) => this.#decline(spec, `jobs of type ${spec.type} are started by the worker itself`),
+      notice: (message) => this.#notice(message),
+      changed: () => {
+        this.#sayLeaving();
+        this.#changed.ring();
+      },
+    });
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  get id(): string {
+    return this.#config.workerId;
+  }
+
+  get state(): WorkerState {
+    return this.#state;
+  }
+
+  get running(): number {
+    return [...this.#reporters.attempts, ...this.#localStarts.waiting].filter((attempt) => !attempt.hasSettled).length;
+  }
+
+  begin(): void {
+    void this.#keepConnected();
+  }
+
+  startHere(type: string, options: StartHereOptions = {}): StartedHere {
+    const definition = this.#options.jobs.find((job) => job.type === type);
+    if (!definition?.pinned) throw new TypeError(`this worker has no pinned job type ${JSON.stringify(type)}`);
+    if (this.#state.kind === "draining" || this.#state.kind === "closed") throw new Error("the worker stops");
+    const { name = type, labels = {}, parameters = {} } = options;
+    const beginning = { name, labels, parameters: structuredClone(parameters) };
+    const attempt = new Attempt(beginning, definition, this.#attemptHost());
+    const connection = linkOf(this.#state)?.kind === "open" ? this.#connection : undefined;
+    return this.#localStarts.begin(type, options, attempt, connection);
+  }
+
+  stop(reason = "the worker stops"): Promise<void> {
+    this.#stopping ??= this.#stop(reason);
+    return this.#stopping;
+  }
+
+  async #stop(reason: string): Promise<void> {
+    const { stopGraceMs = 5000, stopTimeoutMs = 15_000 } = this.#options;
+    this.#move({ kind: "stop", reason });
+    this.#sayLeaving();
+    const running = [...this.#reporters.attempts, ...this.#localStarts.waiting];
+    for (const attempt of running) attempt.release(stopGraceMs, reason);
+    const deadlineMs = systemClock.monotonicMs() + stopTimeoutMs;
+    for (;;) {
+      const leftMs = deadlineMs - systemClock.monotonicMs();
+      const isDone = this.#reporters.isEmpty && this.#localStarts.waiting.length === 0;
+      if (isDone || leftMs <= 0) break;
+      await this.#changed.wait({ ms: leftMs });
+    }
+    this.#abandon("stopped before the server had its end");
+    this.#closing.abort();
+    this.#connection?.close("the worker has stopped");
+    await this.closed;
+  }
+
+  /** Stops what runs, and forgets it although the server does not know its end. */
+  #abandon(reason: string): void {
+    for (const [key, reporter] of this.#reporters.drain()) {
+      this.#notice(`${key}: ${reason}`);
+      if (reporter instanceof Attempt) reporter.fence(reason);
+    }
+    for (const attempt of this.#localStarts.abandon(reason)) {
+      this.#notice(`a job that the server does not know: ${reason}`);
+      attempt.fence(reason);
+    }
+    this.#changed.ring();
+  }
+
+  /** Says that the worker leaves, once the server has assigned what was started here: it assigns nothing to one that leaves. */
+  #sayLeaving(): void {
+    if (this.#state.kind === "draining" && this.#localStarts.waiting.length === 0)
+      this.#outbox.leaving(this.#state.reason);
+  }
+
+  /** Connects, again and again, until the worker closes. */
+  async #keepConnected(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      const { reason, replaced } = await this.#connectOnce();
+      if (signal.aborted) break;
+      if (replaced) {
+        // To take the name back would only make the other one lose its jobs, and so on for ever.
+        this.#notice(`this worker closes: ${reason}`);
+        this.#move({ kind: "stop", reason });
+        this.#abandon(reason);
+        break;
+      }
+      const link = linkOf(this.#state);
+      if (link?.kind !== "connecting" || link.failures === 0) this.#notice(`no link to ${this.#config.url}: ${reason}`);
+      const { longestBackOffMs: longestDelayMs = LONGEST_DELAY_MS } = this.#options;
+      this.#move({ kind: "lost", atMs: systemClock.monotonicMs(), reason, random: Math.random(), longestDelayMs });
+      const after = linkOf(this.#state);
+      if (after?.kind === "backing-off" && after.delayMs > 0) await new Bell().wait({ ms: after.delayMs, signal });
+      this.#move({ kind: "retry" });
+    }
+    this.#move({ kind: "closed" });
+    this.#resolveClosed();
+  }
+
+  async #connectOnce(): Promise<LinkEnd> {
+    let token: string;
+    try {
+      token = await this.#config.readToken();
+    } catch (error) {
+      return { reason: messageOf(error), replaced: false };
+    }
+    if (this.#closing.signal.aborted) return { reason: "the worker has stopped", replaced: false };
+    const { url } = this.#config;
+    const { silenceMs } = this.#options;
+    const connection = new Connection({ url, token, ...(silenceMs === undefined ? {} : { silenceMs }) });
+    this.#connection = connection;
+    try {
+      return await connection.run(this.#hello(), this.#outbox, this.#handlers());
+    } finally {
+      this.#connection = undefined;
+      clearInterval(this.#vitalsTimer);
+    }
+  }
+
+  /** Says everything, so what waits to be said is said. */
+  #hello(): Hello {
+    const { jobs, slots = 4, labels = {}, transient = false } = this.#options;
+    this.#outbox.clear();
+    this.#reporters.forgetVitals();
+    return create(HelloSchema, {
+      workerId: this.id,
+      incarnation: this.incarnation,
+      agent,
+      jobTypes: jobs.map((job) => jobTypeOf(job)),
+      slots,
+      labels: { ...labels },
+      metadata: this.#config.metadata,
+      attempts: this.#reporters.reports(),
+      workerTimeUs: BigInt(systemClock.wallUs()),
+      transient,
+    });
+  }
+
+  #handlers(): ConnectionHandlers {
+    return {
+      now: () => ({ bufferedBytes: this.#budget.bytes, nowUs: systemClock.wallUs() }),
+      welcomed: (welcome, connection) => this.#welcomed(welcome, connection),
+      received: (message) => {
+        switch (message.case) {
+          case "spec":
+            this.#receiveSpec(message.value);
+            return;
+          case "input":
+            this.#receiveInput(message.value);
+            return;
+          case "endAccepted": {
+            const key = attemptKey(message.value);
+            this.#localStarts.ended(key);
+            this.#forget(key);
+            return;
+          }
+          case "fenced":
+            this.#fence(attemptKey(message.value), message.value.reason);
+            return;
+          case "drain":
+            // Without `stop` there is nothing to do: the server assigns no more.
+            if (message.value.stop) void this.stop(message.value.reason || "the server asked the worker to stop");
+            return;
+        }
+      },
+    };
+  }
+
+  #welcomed(welcome: Welcome, connection: Connection): void {
+    if (this.#storeId !== undefined && this.#storeId !== welcome.storeId) {
+      this.#notice("the server has another store than before: it does not know the attempts of the old one");
+      // Others are fenced by the server, for they may run elsewhere; what was started here can not.
+      for (const key of this.#localStarts.otherStore()) {
+        this.#notice(`${key} goes on, and its lines are dropped`);
+        this.#forget(key);
+      }
+    }
+    this.#storeId = welcome.storeId;
+    this.#move({ kind: "welcomed", atMs: systemClock.monotonicMs() });
+    this.#sayLeaving();
+    for (const attempt of this.#reporters.attempts) {
+      this.#outbox.inputTaken(attempt);
+      this.#push(attempt, connection);
+    }
+    this.#localStarts.welcomed(connection);
+    this.#vitalsTimer = setInterval(() => this.#sendVitals(this.#reporters.attempts), vitalsEveryMs);
+  }
+
+  #receiveSpec(spec: AttemptSpec): void {
+    const key = attemptKey(spec);
+    const known = this.#reporters.get(key);
+    if (known instanceof Attempt) known.receive(spec);
+    if (known || this.#reporters.isOver(key)) return;
+    const definition = this.#options.jobs.find(({ type }) => type === spec.type);
+    const { slots = 4 } = this.#options;
+    if (definition?.pinned) this.#localStarts.claim(spec);
+    else if (this.#state.kind === "draining") this.#decline(spec, "the worker stops");
+    else if (!definition) this.#decline(spec, `this worker offers no job type ${spec.type}`);
+    else if (this.running >= slots) this.#decline(spec, `all ${slots} slots of this worker are taken`);
+    else {
+      const attempt = new Attempt(spec, definition, this.#attemptHost());
+      this.#bind(attempt, spec);
+      attempt.start();
+    }
+  }
+
+  #bind(attempt: Attempt, spec: AttemptSpec): void {
+    attempt.bind(spec);
+    this.#reporters.set(attempt.key, attempt);
+    this.#sendVitals([attempt]);
+    this.#outbox.report(attempt);
+    this.#outbox.inputTaken(attempt);
+    if (this.#connection) this.#push(attempt, this.#connection);
+  }
+
+  #attemptHost(): AttemptHost {
+    const isOurs = (attempt: Attempt) => this.#reporters.get(attempt.key) === attempt;
+    return {
+      clock: systemClock,
+      budget: this.#budget,
+      onChange: (attempt) => {
+        if (!isOurs(attempt)) return;
+        this.#sendVitals([attempt]);
+        this.#outbox.report(attempt);
+      },
+      onInputTaken: (attempt) => {
+        if (isOurs(attempt)) this.#outbox.inputTaken(attempt);
+      },
+    };
+  }
+
+  #receiveInput(input: Input): void {
+    const reporter = this.#reporters.get(attemptKey(input));
+    if (reporter instanceof Attempt) reporter.receiveInput(input);
+  }
+
+  #fence(key: string, reason: string): void {
+    const reporter = this.#reporters.get(key);
+    if (!reporter) return;
+    this.#notice(`${key} is not ours any more: ${reason}`);
+    if (reporter instanceof Attempt) reporter.fence(reason);
+    this.#localStarts.lost(key, reason);
+    this.#forget(key);
+  }
+
+  #decline(spec: AttemptSpec, reason: string): void {
+    const { jobId, attempt } = spec;
+    const end = { jobId, attempt, outcome: EndOutcome.DECLINED, reason };
+    const reporter = endReporter(end, spec.spec?.generation ?? 0n);
+    this.#reporters.set(attemptKey(spec), reporter);
+    this.#outbox.report(reporter);
+  }
+
+  #forget(key: string): void {
+    this.#reporters.forget(key);
+    this.#changed.ring();
+  }
+
+  #push(attempt: Attempt, connection: Connection): void {
+    const { client, signal } = connection;
+    pushLogs({
+      log: attempt.log,
+      jobId: attempt.jobId,
+      attempt: attempt.number,
+      incarnation: this.incarnation,
+      client,
+      signal,
+      notice: (message) => this.#notice(`${attempt.key}: ${message}`),
+    }).catch((error: unknown) => {
+      const reason = messageOf(error);
+      this.#notice(`${attempt.key} is given up: ${reason}`);
+      attempt.fence(reason);
+      this.#localStarts.lost(attempt.key, reason);
+      // The server still waits for this attempt: it must hear that nothing will come.
+      const { jobId, number } = attempt;
+      const failed = endReporter({ jobId, attempt: number, outcome: EndOutcome.FAILED, reason });
+      this.#reporters.set(attempt.key, failed);
+      this.#outbox.report(failed);
+    });
+  }
+
+  #sendVitals(attempts: readonly Attempt[]): void {
+    this.#outbox.vitals(this.#reporters.takeNewVitals(attempts));
+  }
+
+  #move(event: WorkerEvent): void {
+    const before = this.#state;
+    this.#state = nextState(before, event);
+    if (this.#state !== before) this.#options.onState?.(this.#state);
+  }
+
+  #notice(message: string): void {
+    if (this.#options.onNotice) this.#options.onNotice(message);
+    else process.stderr.write(`signalbox worker ${this.id}: ${message}\n`);
+  }
+}
