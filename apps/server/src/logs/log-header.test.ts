@@ -79,12 +79,19 @@ test("an entry put together from the worker's bytes is the entry that encoding t
     fc.property(
       fc.array(fc.string({ maxLength: 400 }), { minLength: 1, maxLength: 300 }),
       fc.integer({ min: 1, max: 2 ** 45 }),
-      (texts, firstLine) => {
+      fc.integer({ min: -(2 ** 50), max: 2 ** 50 }),
+      fc.array(fc.bigInt({ min: 0n, max: 2n ** 53n }), { minLength: 9, maxLength: 9 }),
+      (texts, firstLine, clockOffsetUs, [blobBytes = 0n, missingLines = 0n, ...levelCounts]) => {
         const { body: decoded, encoded } = body(
           texts.map((text, i) => [`${text.replaceAll("\n", " ")}\n`, { timeUs: 1_700_000_000_000_000 + i }]),
           firstLine,
         );
-        const { header, mark } = describeChunk(decoded, emptyMark(), sender, 1_700_000_000_000_000);
+        const { header, mark } = describeChunk(
+          decoded,
+          { ...emptyMark(), blobBytes, missingLines, levelCounts },
+          { ...sender, clockOffsetUs },
+          1_700_000_000_000_000,
+        );
         const nextLine = firstLine + texts.length;
         const entry = new Uint8Array(Buffer.concat(encodeChunkEntry(nextLine, header, encoded, mark)));
         const whole = create(LogEntrySchema, {
