@@ -1,8 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { inspect } from "node:util";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import {
-  AttemptEndSchema,
   AttemptReportSchema,
   EndOutcome,
   Level,
@@ -15,30 +13,26 @@ import {
 } from "@signalbox/protocol";
 import { attemptKey } from "./attempt-key.ts";
 import { AttemptLog } from "./attempt-log.ts";
+import {
+  endOf,
+  inspectError,
+  outcomeOfError,
+  outcomeOfReturn,
+  outcomeOfStop,
+  traceOf,
+  type AttemptFate,
+  type AttemptOutcome,
+} from "./attempt-outcome.ts";
 import { AttemptProgress } from "./attempt-progress.ts";
 import { Bell, longestTimerMs } from "./bell.ts";
 import { CheckpointBox } from "./checkpoint-box.ts";
 import type { Clock } from "./clock.ts";
-import { isAbort, messageOf } from "./errors.ts";
-import { HandlerCalls } from "./handler-calls.ts";
 import { JobInput } from "./job-input.ts";
 import { createJobLog } from "./job-log.ts";
-import {
-  JobCanceled,
-  JobFenced,
-  JobReleased,
-  ProgramFailed,
-  type Job,
-  type JobDefinition,
-  type JobHandlers,
-  type LogOverflow,
-  type ProgramEnd,
-} from "./job.ts";
-import { defaultLevers, Levers } from "./levers.ts";
+import { JobCanceled, JobFenced, JobReleased, type Job, type JobDefinition, type LogOverflow } from "./job.ts";
 import type { LineBudget } from "./line-budget.ts";
-import { SafePoints } from "./safe-points.ts";
+import { Steering } from "./steering.ts";
 
-const longestReason = 2000;
 /** A job that has overrun the log has this long to end, milliseconds. */
 const overflowGraceMs = 5000;
 
@@ -73,9 +67,8 @@ export class Attempt {
   readonly #host: AttemptHost;
   readonly #definition: JobDefinition<never>;
   readonly #beginning: AttemptBeginning;
-  readonly #levers: Levers;
   readonly #progress = new AttemptProgress();
-  readonly #safePoints: SafePoints;
+  readonly #steering: Steering;
   readonly #input: JobInput | undefined;
   readonly #checkpoint = new CheckpointBox(() => this.#changed());
   readonly #controller = new AbortController();
@@ -83,9 +76,6 @@ export class Attempt {
   readonly #wake = new Bell();
   #jobId = "";
   #number = 0;
-  #handlers: JobHandlers<never> | undefined;
-  readonly #runCalls: HandlerCalls;
-  readonly #parametersCalls: HandlerCalls;
   /** The job's own `cancel` has failed, so that its grace counts after all. */
   #cancelFailed = false;
   #started = false;
@@ -98,7 +88,6 @@ export class Attempt {
   #resolveOver: () => void = () => undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #graceEndsAtMs = Infinity;
-  #holdTimer: NodeJS.Timeout | undefined;
 
   constructor(beginning: AttemptBeginning, definition: JobDefinition<never>, host: AttemptHost) {
     this.#beginning = beginning;
@@ -108,65 +97,18 @@ export class Attempt {
     this.log = new AttemptLog({ budget: host.budget, clock: host.clock, onRoom: () => this.#wake.ring() });
     if (definition.input)
       this.#input = new JobInput({ arrived: this.#wake, onTaken: () => this.#host.onInputTaken(this) });
-    this.#levers = new Levers(
-      { type: definition.type, offered: definition.levers ?? defaultLevers, parameters: beginning.parameters ?? {} },
-      {
-        speed: (itemsPerSecond) => this.#safePoints.setSpeed(itemsPerSecond),
-        logLevel: (level) => {
-          this.log.lowestLevel = level;
-        },
-        run: () => this.#wake.ring(),
-        cancel: (graceMs, reason) => this.cancel(graceMs, reason),
-        mark: () => this.log.mark(),
-      },
-      host.clock,
-    );
-    const { run, parameters } = this.#levers;
-    this.#safePoints = new SafePoints({
+    this.#steering = new Steering(definition, {
       clock: host.clock,
       budget: host.budget,
+      log: this.log,
       progress: this.#progress,
       wake: this.#wake,
+      parameters: beginning.parameters ?? {},
       throwIfAborted: () => this.#throwIfAborted(),
-      shallStand: () => (this.#handlesRun ? run.isStanding : run.shallStand),
-      isStanding: () => !this.#handlesRun && run.isStanding,
-      stand: () => {
-        if (this.#handlesRun) return;
-        run.stand();
-        this.#leversMoved();
-      },
-      goOn: () => {
-        run.goOn();
-        this.#leversMoved();
-      },
+      isOver: () => this.#settled,
+      onMoved: () => this.#changed(),
+      onCancel: (graceMs, reason) => this.cancel(graceMs, reason),
     });
-    const calls = { onMoved: () => this.#leversMoved(), isOver: () => this.#settled };
-    this.#runCalls = new HandlerCalls(
-      {
-        begin: () => {
-          const name = this.#handlesRun ? run.begin() : undefined;
-          return name && (() => this.#handlers?.[name]?.());
-        },
-        done: () => {
-          run.done();
-          this.#safePoints.restart();
-          this.#wake.ring();
-        },
-        refused: (reason) => run.refused(reason),
-      },
-      calls,
-    );
-    this.#parametersCalls = new HandlerCalls(
-      {
-        begin: () => {
-          const next = this.#handlers?.parameters && parameters.begin();
-          return next && (() => this.#handlers?.parameters?.(next as never));
-        },
-        done: () => parameters.done(),
-        refused: (reason) => parameters.refused(reason),
-      },
-      calls,
-    );
   }
 
   /** The job; empty until the server knows it. */
@@ -191,9 +133,7 @@ export class Attempt {
 
   /** Takes the spec, first or again. Older generations and repetitions change nothing. */
   receive(spec: AttemptSpec): void {
-    if (!spec.spec) return;
-    this.#levers.receive(spec.spec);
-    this.#leversMoved();
+    if (spec.spec) this.#steering.receive(spec.spec);
   }
 
   /** The server knows the attempt by this spec. */
@@ -206,7 +146,7 @@ export class Attempt {
   /** Begins. */
   start(): void {
     // Of an attempt that the server knows the spec has said it.
-    if (!this.#jobId) this.#safePoints.setSpeed(this.#definition.defaultItemsPerSecond);
+    if (!this.#jobId) this.#steering.safePoints.setSpeed(this.#definition.defaultItemsPerSecond);
     void this.#run();
   }
 
@@ -225,7 +165,12 @@ export class Attempt {
     if (this.#settled) return;
     this.#abort(new JobCanceled(reason, graceMs));
     this.#grace(graceMs);
-    this.#callCancel(graceMs, reason);
+    try {
+      this.#steering.callCancel(graceMs, reason);
+    } catch (error) {
+      this.#cancelFailed = true;
+      this.#systemLine(Level.ERROR, inspectError(error));
+    }
   }
 
   /** The worker stops, for `reason`: the job has `graceMs` to end by itself. */
@@ -257,8 +202,8 @@ export class Attempt {
       jobId: this.jobId,
       attempt: this.number,
       started: this.#started,
-      receivedGeneration: this.#levers.receivedGeneration,
-      levers: this.#levers.reports(),
+      receivedGeneration: this.#steering.receivedGeneration,
+      levers: this.#steering.reports(),
       ...(this.#end ? { end: this.#end } : {}),
       ...(checkpoint ? { checkpoint } : {}),
       nextLine: BigInt(this.log.nextLine),
@@ -267,25 +212,28 @@ export class Attempt {
 
   /** How far it is. To be called a few times a second: the rate is measured from call to call. */
   vitals(): AttemptVitals {
-    const job = { stands: this.#levers.run.isStanding, ended: this.#settled };
+    const job = { stands: this.#steering.isStanding, ended: this.#settled };
     return this.#progress.vitals({ jobId: this.jobId, attempt: this.number }, this.#host.clock, job);
   }
 
   async #run(): Promise<void> {
     // A function that works long before its first `await` shall not keep the next messages waiting.
     await nextTurn();
-    if (this.#settled) return;
-    if (this.#controller.signal.aborted) {
-      this.#settleStopped(this.#abortReason(), {});
-      return;
-    }
-    this.#started = true;
-    this.#changed();
     try {
+      if (this.#settled) return;
+      if (this.#controller.signal.aborted) {
+        this.#settle(outcomeOfStop(this.#fate()));
+        return;
+      }
+      this.#started = true;
+      this.#changed();
       // The cast is the one place where a job type's own parameters meet the general ones: the server has checked them.
-      this.#returned((await this.#definition.run(this.#job() as Job<never>)) ?? {});
+      const end = await this.#definition.run(this.#job() as Job<never>);
+      this.#settle(outcomeOfReturn(end ?? {}, this.#fate()));
     } catch (error) {
-      this.#threw(error);
+      const trace = this.#settled ? undefined : traceOf(error, this.#fate());
+      if (trace !== undefined) this.#systemLine(Level.ERROR, trace);
+      this.#settle(outcomeOfError(error, this.#fate()));
     } finally {
       this.#resolveOver();
     }
@@ -295,7 +243,7 @@ export class Attempt {
     const { name, labels, checkpoint } = this.#beginning;
     const id = () => this.#jobId;
     const attempt = () => this.#number;
-    const { parameters } = this.#levers;
+    const parameters = () => this.#steering.parameters;
     return {
       get id() {
         return id();
@@ -306,13 +254,13 @@ export class Attempt {
       name,
       labels: { ...labels },
       get parameters() {
-        return parameters.inEffect;
+        return parameters();
       },
       saved: checkpoint && checkpoint.length > 0 ? checkpoint.slice() : undefined,
       log: createJobLog({
         log: this.log,
         budget: this.#host.budget,
-        ready: () => this.#safePoints.roomForLines(),
+        ready: () => this.#steering.safePoints.roomForLines(),
         hasSettled: () => this.#settled,
         overflowed: (error) => {
           this.#overflow = error;
@@ -322,57 +270,20 @@ export class Attempt {
       }),
       signal: this.#controller.signal,
       progress: (progress) => this.#progress.say(progress),
-      paced: (items) => this.#safePoints.paced(items),
+      paced: (items) => this.#steering.safePoints.paced(items),
       checkpoint: async (save) => {
         if (save) this.#checkpoint.check(save);
         if (save && !this.#settled) this.#checkpoint.save(save);
-        await this.#safePoints.pass({ paced: false });
+        await this.#steering.safePoints.pass({ paced: false });
       },
       input: { [Symbol.asyncIterator]: () => this.#readInput() },
-      handle: (handlers) => this.#handle(handlers),
+      handle: (handlers) => this.#steering.handle(handlers),
     };
   }
 
   #readInput(): AsyncGenerator<Uint8Array, void, undefined> {
     if (!this.#input) throw new TypeError(`jobs of type ${this.#definition.type} take no input: define it with input`);
-    return this.#input.read(() => this.#throwIfAborted());
-  }
-
-  get #handlesRun(): boolean {
-    return this.#handlers?.pause !== undefined;
-  }
-
-  #handle(handlers: JobHandlers): void {
-    const { type } = this.#definition;
-    if (this.#handlers) throw new TypeError(`job type ${type}: job.handle was called already`);
-    if (handlers.parameters && !this.#levers.offers("parameters"))
-      throw new TypeError(`job type ${type}: a handler for parameters needs the lever "parameters"`);
-    if (handlers.pause && !this.#levers.offers("run"))
-      throw new TypeError(`job type ${type}: a handler for pause needs the lever "run"`);
-    if (handlers.resume && !handlers.pause) throw new TypeError(`job type ${type}: resume needs pause`);
-    this.#handlers = handlers;
-    if (handlers.parameters) this.#levers.parameters.handle();
-    queueMicrotask(() => {
-      this.#look();
-      const { cancel } = this.#levers.run;
-      if (cancel) this.#callCancel(cancel.graceMs, cancel.reason);
-    });
-  }
-
-  /** Calls the handlers of what is wanted. */
-  #look(): void {
-    this.#runCalls.look();
-    this.#parametersCalls.look();
-  }
-
-  #callCancel(graceMs: number, reason: string): void {
-    if (this.#settled) return;
-    try {
-      this.#handlers?.cancel?.(graceMs, reason);
-    } catch (error) {
-      this.#cancelFailed = true;
-      this.#systemLine(Level.ERROR, inspectError(error));
-    }
+    return this.#input.read(this.#controller.signal);
   }
 
   #throwIfAborted(): void {
@@ -399,65 +310,38 @@ export class Attempt {
   #abandon(graceMs: number): void {
     if (this.#settled) return;
     // A job that cancels by itself ends by itself; one that has overrun the log has done nothing of the kind.
-    if (this.#handlers?.cancel && !this.#cancelFailed && !this.#overflow) return;
+    if (this.#steering.cancelsItself && !this.#cancelFailed && !this.#overflow) return;
     this.#systemLine(
       Level.WARN,
       `The job was told to end and has not within ${graceMs} ms: it is given up, though its function may still run.`,
     );
-    this.#settleStopped(this.#abortReason(), {});
+    this.#settle(outcomeOfStop(this.#fate()));
     this.#resolveOver();
   }
 
-  #returned(end: ProgramEnd): void {
-    if (this.#settled) return;
-    if (this.#overflow || this.#interrupted) this.#settleStopped(this.#abortReason(), end);
-    else this.#settle(EndOutcome.SUCCEEDED, "", end);
+  #fate(): AttemptFate {
+    return {
+      signal: this.#controller.signal,
+      overflow: this.#overflow,
+      interrupted: this.#interrupted,
+      cancelled: this.#steering.isCancelled,
+      released: this.#released,
+    };
   }
 
-  #threw(error: unknown): void {
-    if (this.#settled) return;
-    const { signal } = this.#controller;
-    const programFailed = error instanceof ProgramFailed;
-    const end = programFailed ? error : {};
-    if (signal.aborted && (programFailed || isAbort(error, signal.reason))) {
-      this.#settleStopped(this.#abortReason(), end);
-      return;
-    }
-    // What a program had to say stands in the log already.
-    if (!programFailed) this.#systemLine(Level.ERROR, inspectError(error));
-    const message = messageOf(error);
-    if (signal.aborted) this.#settleStopped(`${this.#abortReason()} (while it stopped: ${message})`, end);
-    else this.#settle(EndOutcome.FAILED, message, end);
-  }
-
-  /** Settles an attempt whose signal has aborted. */
-  #settleStopped(reason: string, end: ProgramEnd): void {
-    if (this.#overflow) this.#settle(EndOutcome.FAILED, messageOf(this.#overflow), end);
-    else if (this.#levers.run.isCancelled) this.#settle(EndOutcome.CANCELED, reason, end);
-    else if (this.#released) this.#settle(EndOutcome.RELEASED, reason, end);
-    else this.#settle(EndOutcome.FAILED, reason, end);
-  }
-
-  #settle(outcome: EndOutcome, reason: string, { exitCode, signal }: ProgramEnd): void {
+  #settle(outcome: AttemptOutcome): void {
     if (this.#settled) return;
     this.#settled = true;
     this.#progress.stalledBy = "";
     this.#close();
     this.log.close();
-    if (outcome === EndOutcome.CANCELED) {
-      this.#levers.run.cancelTookEffect();
+    if (outcome.outcome === EndOutcome.CANCELED) {
+      this.#steering.cancelTookEffect();
       this.#changed();
     }
-    const atUs = BigInt(this.#host.clock.wallUs());
+    const atUs = this.#host.clock.wallUs();
     void this.log.drained.then(() => {
-      this.#end = create(AttemptEndSchema, {
-        outcome,
-        reason: reason.slice(0, longestReason).toWellFormed(),
-        ...(exitCode !== undefined && Number.isInteger(exitCode) ? { exitCode: exitCode | 0 } : {}),
-        signal: signal ?? "",
-        endLine: BigInt(this.log.nextLine),
-        atUs,
-      });
+      this.#end = endOf(outcome, this.log.nextLine, atUs);
       this.#changed();
     });
   }
@@ -466,45 +350,15 @@ export class Attempt {
     this.log.line(level, text, undefined, Source.SYSTEM);
   }
 
-  #abortReason(): string {
-    return this.#controller.signal.aborted ? messageOf(this.#controller.signal.reason) : "canceled";
-  }
-
   #changed(): void {
     this.#host.onChange(this);
   }
 
-  #leversMoved(): void {
-    this.#look();
-    this.#armHoldTimer();
-    this.#changed();
-  }
-
-  #armHoldTimer(): void {
-    clearTimeout(this.#holdTimer);
-    this.#holdTimer = undefined;
-    const endMs = this.#levers.nextHoldEndMs;
-    if (endMs === undefined || this.#settled) return;
-    const waitMs = Math.ceil(endMs - this.#host.clock.monotonicMs());
-    this.#holdTimer = setTimeout(
-      () => {
-        this.#levers.endHolds();
-        this.#leversMoved();
-      },
-      Math.min(Math.max(waitMs, 1), longestTimerMs),
-    );
-  }
-
   #close(): void {
     clearTimeout(this.#graceTimer);
-    clearTimeout(this.#holdTimer);
+    this.#steering.close();
     this.#checkpoint.close();
     this.#input?.close();
     this.#wake.ring();
   }
-}
-
-/** An error as the log of its job shows it. */
-function inspectError(error: unknown): string {
-  return inspect(error, { depth: 4, maxStringLength: 10_000 }).slice(0, 50_000);
 }

@@ -54,10 +54,10 @@ export class JobInput {
     this.#pieces = [];
   }
 
-  /** The pieces, as the job takes them; ends where the input does. Throws what `throwIfAborted` does. */
-  async *read(throwIfAborted: () => void): AsyncGenerator<Uint8Array, void, undefined> {
+  /** The pieces, as the job takes them; ends where the input does. Throws the signal's reason when it aborts. */
+  async *read(signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
-      throwIfAborted();
+      signal.throwIfAborted();
       const piece = this.#pieces.shift();
       if (piece) {
         this.#taken += piece.length;

@@ -113,7 +113,7 @@ export interface JobLog {
   readonly hasRoom: boolean;
   /**
    * Resolves when the worker may hold more lines, and lets the process breathe now and then. Throws `signal.reason` when the job's signal
-   * aborts while it waits.
+   * aborts while it waits, unless the job has a handler for `cancel`: that one prints until it has ended.
    */
   readonly ready: () => Promise<void>;
   /** Whether lines of a level are sent at present, so that what is only made to be logged need not be made. */

@@ -18,6 +18,8 @@ export interface SafePointParts {
   readonly wake: Bell;
   /** Throws when the job shall end. */
   throwIfAborted(): void;
+  /** Whether the job ends by itself when it shall, and prints until then. */
+  cancelsItself(): boolean;
   /** Whether the job shall stand, and whether it does. */
   shallStand(): boolean;
   isStanding(): boolean;
@@ -88,9 +90,7 @@ export class SafePoints {
         continue;
       }
       if (nowMs - this.#breathedAtMs >= breatheEveryMs) {
-        // Promises alone would keep timers and sockets waiting for as long as the job has items.
-        await nextTurn();
-        this.#breathedAtMs = clock.monotonicMs();
+        await this.#breathe();
         continue;
       }
       if (paced) this.#pacer.begin(nowMs);
@@ -100,12 +100,19 @@ export class SafePoints {
 
   /** Returns when there is room for lines. */
   async roomForLines(): Promise<void> {
-    const { budget, progress, wake } = this.#parts;
+    const { clock, budget, progress, wake } = this.#parts;
     while (budget.isFull) {
-      this.#parts.throwIfAborted();
+      if (!this.#parts.cancelsItself()) this.#parts.throwIfAborted();
       progress.stalledBy = stalledByLog;
       await wake.wait();
     }
     progress.stalledBy = "";
+    if (clock.monotonicMs() - this.#breathedAtMs >= breatheEveryMs) await this.#breathe();
+  }
+
+  /** Lets timers and sockets have their turn; promises alone would keep them waiting for as long as the job has work. */
+  async #breathe(): Promise<void> {
+    await nextTurn();
+    this.#breathedAtMs = this.#parts.clock.monotonicMs();
   }
 }

@@ -1,6 +1,6 @@
 import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { clone, create, fromBinary } from "@bufbuild/protobuf";
+import { clone, create, fromBinary, type JsonObject } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
@@ -11,81 +11,33 @@ import {
   dropLines,
   LogRefusalSchema,
   PushLogsResponseSchema,
+  JobRecordSchema,
+  JobService,
+  JobState,
   RunMode,
-  SOURCE_BITS,
-  SOURCE_SHIFT,
+  StartJobResponseSchema,
   WorkerService,
   type AttemptReport,
   type AttemptSpec,
-  type AttemptVitals,
   type ChunkBody,
   type ConnectRequest,
   type ConnectResponse,
   type Gap,
   type Hello,
+  type InputTaken,
   type LeverSetting,
   type LeverValueSchema,
   type PushLogsRequest,
   type PushLogsResponse,
+  type StartJobRequest,
+  type StartJobResponse,
 } from "@signalbox/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { StoredAttempt } from "./attempt-for-tests.ts";
 import { attemptKey } from "./attempt-key.ts";
 import { Bell } from "./bell.ts";
 
-/** What the server keeps of an attempt. It outlives connections, as a store does. */
-export class StoredAttempt {
-  readonly spec: AttemptSpec;
-  /** Stored chunks and gaps, in order. */
-  readonly stored: (ChunkBody | Gap)[] = [];
-  nextLine = 1;
-  incarnation = "";
-  readonly reports: AttemptReport[] = [];
-  readonly vitals: AttemptVitals[] = [];
-  endAccepted = false;
-  fenced = false;
-
-  constructor(spec: AttemptSpec) {
-    this.spec = spec;
-  }
-
-  get report(): AttemptReport | undefined {
-    return this.reports.at(-1);
-  }
-
-  /** The exact bytes of all stored lines. */
-  get bytes(): Buffer {
-    return Buffer.concat(this.stored.flatMap((entry) => ("blob" in entry ? [entry.blob] : [])));
-  }
-
-  get text(): string {
-    return this.bytes.toString();
-  }
-
-  /** Text of each stored line without its newline. */
-  get lines(): string[] {
-    return this.text.split("\n").slice(0, -1);
-  }
-
-  /** Text of the stored lines of one source. */
-  textOf(source: "stdout" | "stderr"): string {
-    const wanted = source === "stdout" ? 0 : 1;
-    const parts: Uint8Array[] = [];
-    for (const entry of this.stored) {
-      if (!("blob" in entry)) continue;
-      let at = 0;
-      entry.length.forEach((length, i) => {
-        if (((entry.lineFlags[i] ?? 0) & SOURCE_BITS) >> SOURCE_SHIFT === wanted)
-          parts.push(entry.blob.subarray(at, at + length));
-        at += length;
-      });
-    }
-    return Buffer.concat(parts).toString();
-  }
-
-  get gaps(): Gap[] {
-    return this.stored.filter((entry): entry is Gap => "cause" in entry);
-  }
-}
+export { StoredAttempt } from "./attempt-for-tests.ts";
 
 /** How the server misbehaves. */
 export interface Misbehaviour {
@@ -101,6 +53,10 @@ export interface Misbehaviour {
   acceptEnds: boolean;
   /** Says why a chunk is refused as malformed, if it is. */
   refuse: (body: ChunkBody) => string | undefined;
+  /** Says with what StartJob fails, if it does. */
+  refuseJob: (request: StartJobRequest) => ConnectError | undefined;
+  /** Started jobs get their attempt before StartJob is answered, after it, or not until `assignStarted`. */
+  assignJobs: "before" | "after" | "never";
 }
 
 interface Link {
@@ -109,7 +65,12 @@ interface Link {
   filled: Bell;
   /** Another process has taken the worker's name. */
   replaced: boolean;
+  /** Offset after the input that was sent over this link, by attempt; none before the worker has asked for it. */
+  inputSent: Map<StoredAttempt, number>;
 }
+
+const inputPieceBytes = 64 * 1024;
+const inputWindowBytes = 256 * 1024;
 
 interface Push {
   attempt: StoredAttempt;
@@ -143,7 +104,12 @@ export class ServerForTests {
     beats: true,
     acceptEnds: true,
     refuse: () => undefined,
+    refuseJob: () => undefined,
+    assignJobs: "after",
   };
+  storeId = "store";
+  /** Every StartJob that arrived. */
+  readonly startJobs: StartJobRequest[] = [];
   token = "token-for-tests";
   /** Bytes of every chunk message that arrived, by attempt and first line: the same lines must always be the same bytes. */
   readonly #seen = new Map<string, Buffer>();
@@ -167,10 +133,12 @@ export class ServerForTests {
       connectNodeAdapter({
         readMaxBytes: 512 * 1024,
         routes: (router) =>
-          router.service(WorkerService, {
-            connect: (requests, context) => this.#connect(requests, context),
-            pushLogs: (requests, context) => this.#pushLogs(requests, context),
-          }),
+          router
+            .service(WorkerService, {
+              connect: (requests, context) => this.#connect(requests, context),
+              pushLogs: (requests, context) => this.#pushLogs(requests, context),
+            })
+            .service(JobService, { startJob: (request) => this.#startJob(request) }),
       }),
     );
     server.on("session", (session) => {
@@ -218,7 +186,7 @@ export class ServerForTests {
       levers = [],
       ...rest
     }: Partial<Pick<AttemptSpec, "attempt" | "checkpoint">> & {
-      parameters?: Record<string, string | number | boolean>;
+      parameters?: JsonObject;
       levers?: LeverInit[];
     } = {},
   ): StoredAttempt {
@@ -278,6 +246,29 @@ export class ServerForTests {
     await this.until(() => this.heartbeats.some(({ echoUs }) => echoUs >= serverTimeUs), "a heartbeat is answered");
   }
 
+  /** Sends input into an attempt; `eof` says that none follows. */
+  send(attempt: StoredAttempt, data: string | Uint8Array, { eof = false } = {}): void {
+    attempt.input = Buffer.concat([attempt.input, typeof data === "string" ? Buffer.from(data) : data]);
+    attempt.inputEnded = eof;
+    for (const link of this.#links) this.#sendInput(link, attempt);
+  }
+
+  /** Says anything at all, whether it is right or not. */
+  say(message: MessageInitShape<typeof ConnectResponseSchema>["message"]): void {
+    this.#say(message);
+  }
+
+  /** Gives the jobs that were started an attempt each. */
+  assignStarted(): void {
+    for (const request of this.startJobs) this.#assignStarted(request);
+  }
+
+  /** The attempt of the job that was started first. */
+  get firstStarted(): StoredAttempt | undefined {
+    const [request] = this.startJobs;
+    return request && this.attempts.get(attemptKey({ jobId: jobIdOf(request), attempt: 1 }));
+  }
+
   fence(attempt: StoredAttempt): void {
     attempt.fenced = true;
     const { jobId, attempt: number } = attempt.spec;
@@ -323,7 +314,7 @@ export class ServerForTests {
     const first = await iterator.next();
     if (first.done || first.value.message.case !== "hello") throw new ConnectError("no hello", Code.InvalidArgument);
     const hello = first.value.message.value;
-    const link: Link = { hello, outgoing: [], filled: new Bell(), replaced: false };
+    const link: Link = { hello, outgoing: [], filled: new Bell(), replaced: false, inputSent: new Map() };
     for (const other of this.#links) {
       if (other.hello.workerId !== hello.workerId) continue;
       other.replaced = other.hello.incarnation !== hello.incarnation;
@@ -335,7 +326,7 @@ export class ServerForTests {
     this.changed.ring();
     const { heartbeatMs } = this.behaviour;
     yield create(ConnectResponseSchema, {
-      message: { case: "welcome", value: { storeId: "store", epoch: 1n, heartbeatMs, leaseMs: 15_000 } },
+      message: { case: "welcome", value: { storeId: this.storeId, epoch: 1n, heartbeatMs, leaseMs: 15_000 } },
     });
     for (const report of hello.attempts) this.#report(report);
     for (const attempt of this.attempts.values()) if (!attempt.endAccepted && !attempt.fenced) this.deliver(attempt);
@@ -370,7 +361,8 @@ export class ServerForTests {
           this.heartbeats.push({ echoUs: message.value.echoServerTimeUs, atMs: performance.now() });
         else if (message.case === "vitals") {
           for (const vitals of message.value.attempts) this.attempts.get(attemptKey(vitals))?.vitals.push(vitals);
-        } else this.violations.push(`unexpected ${message.case}`);
+        } else if (message.case === "inputTaken") this.#inputTaken(link, message.value);
+        else this.violations.push(`unexpected ${message.case}`);
         this.changed.ring();
       }
     } catch {
@@ -379,6 +371,54 @@ export class ServerForTests {
       this.#links.delete(link);
       link.filled.ring();
     }
+  }
+
+  #inputTaken(link: Link, taken: InputTaken): void {
+    const attempt = this.attempts.get(attemptKey(taken));
+    if (!attempt) return;
+    const offset = Number(taken.offset);
+    if (offset > attempt.input.length) this.violations.push(`took input up to ${offset}, sent ${attempt.input.length}`);
+    attempt.inputTaken.push(offset);
+    if (!link.inputSent.has(attempt)) link.inputSent.set(attempt, offset);
+    this.#sendInput(link, attempt);
+  }
+
+  #sendInput(link: Link, attempt: StoredAttempt): void {
+    const { jobId, attempt: number } = attempt.spec;
+    const limit = (attempt.inputTaken.at(-1) ?? 0) + inputWindowBytes;
+    for (;;) {
+      const at = link.inputSent.get(attempt);
+      if (at === undefined) return;
+      const end = Math.min(at + inputPieceBytes, attempt.input.length, limit);
+      const eof = attempt.inputEnded && end === attempt.input.length;
+      if (end === at && !eof) return;
+      const value = { jobId, attempt: number, offset: BigInt(at), data: attempt.input.subarray(at, end), eof };
+      link.outgoing.push(create(ConnectResponseSchema, { message: { case: "input", value } }));
+      link.filled.ring();
+      link.inputSent.set(attempt, end);
+      if (eof) return;
+    }
+  }
+
+  #startJob(request: StartJobRequest): StartJobResponse {
+    const known = this.startJobs.some(({ requestId }) => requestId === request.requestId);
+    this.startJobs.push(request);
+    this.changed.ring();
+    const refusal = this.behaviour.refuseJob(request);
+    if (refusal) throw refusal;
+    const { assignJobs } = this.behaviour;
+    if (!known && assignJobs === "before") this.#assignStarted(request);
+    if (!known && assignJobs === "after") setTimeout(() => this.#assignStarted(request), 20);
+    return create(StartJobResponseSchema, {
+      job: create(JobRecordSchema, { id: jobIdOf(request), type: request.type, state: JobState.QUEUED }),
+    });
+  }
+
+  #assignStarted(request: StartJobRequest): void {
+    const jobId = jobIdOf(request);
+    if (this.attempts.has(attemptKey({ jobId, attempt: 1 }))) return;
+    const { parameters = {} } = request;
+    this.assign(jobId, request.type, { parameters });
   }
 
   #report(report: AttemptReport): void {
@@ -526,6 +566,11 @@ export class ServerForTests {
     push.filled.ring();
     this.changed.ring();
   }
+}
+
+/** The id of a job is derived from its request, so that the same request is the same job. */
+function jobIdOf({ requestId }: StartJobRequest): string {
+  return `started-${requestId}`;
 }
 
 /** A lever value as a test writes it. */

@@ -1,81 +1,23 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { EndOutcome, GapCause, LeverOutcome, RunMode } from "@signalbox/protocol";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  defineJob,
-  JobCanceled,
-  startWorker,
-  type Job,
-  type JobDefinition,
-  type Worker,
-  type WorkerOptions,
-  type WorkerState,
-} from "./index.ts";
+import { beforeEach, describe, expect, test } from "vitest";
+import { JobCanceled, startWorker, type Worker, type WorkerState } from "./index.ts";
 import { BEHIND_MS } from "./pacer.ts";
-import { ServerForTests, type StoredAttempt } from "./server-for-tests.ts";
+import { gate, job, leverOf, roomForTests, untilAborted } from "./room-for-tests.ts";
+import type { ServerForTests, StoredAttempt } from "./server-for-tests.ts";
 
+const room = roomForTests();
+const { start, ended } = room;
 let server: ServerForTests;
 let workers: Worker[];
 let notices: string[];
 
-beforeEach(async () => {
-  server = new ServerForTests();
-  await server.start();
-  workers = [];
-  notices = [];
+beforeEach(() => {
+  ({ server, workers, notices } = room);
 });
 
-afterEach(async () => {
-  await Promise.all(workers.map((worker) => worker.stop()));
-  await server.stop();
-  expect(server.violations).toEqual([]);
-});
-
-async function start(jobs: JobDefinition<never>[], options: Partial<WorkerOptions> = {}): Promise<Worker> {
-  const worker = await startWorker({
-    jobs,
-    url: server.url,
-    token: server.token,
-    workerId: "worker",
-    stopGraceMs: 500,
-    stopTimeoutMs: 2000,
-    longestBackOffMs: 200,
-    onNotice: (message) => notices.push(message),
-    ...options,
-  });
-  workers.push(worker);
-  await server.until(() => worker.state.kind === "open", "the worker is connected");
-  return worker;
-}
-
-/** A job type whose function is the test's own. */
-function job(run: (job: Job) => Promise<void> | void, more: Partial<JobDefinition> = {}): JobDefinition {
-  return defineJob({ type: "test", run, ...more });
-}
-
-async function ended(attempt: StoredAttempt): Promise<EndOutcome | undefined> {
-  await server.until(() => attempt.report?.end !== undefined, "the attempt has ended");
-  return attempt.report?.end?.outcome;
-}
-
-function runLever(attempt: StoredAttempt) {
-  return attempt.report?.levers.findLast(({ value }) => value?.value.case === "run");
-}
-
-/** A promise that a test settles. */
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { opened, open };
-}
-
-/** Waits until the job shall end, and throws why. */
-function untilAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-  });
-}
+const runLever = (attempt: StoredAttempt) => leverOf(attempt, "run");
 
 const numbered = (count: number) => Array.from({ length: count }, (_, i) => i);
 
