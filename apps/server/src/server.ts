@@ -11,7 +11,10 @@ import { createMetrics } from "./http/metrics.ts";
 import { createOperatorListener } from "./http/operator-listener.ts";
 import { createWorkerListener } from "./http/worker-listener.ts";
 import type { Logger } from "./logger.ts";
+import { Readiness } from "./readiness.ts";
 import { errorInterceptor } from "./rpc/errors.ts";
+import { health, openServices } from "./rpc/health.ts";
+import { reflection } from "./rpc/reflection.ts";
 import { removeServerFile, writeServerFile } from "./server-file.ts";
 import { openSqliteStore } from "./store/sqlite/open-sqlite-store.ts";
 
@@ -65,7 +68,10 @@ export async function openServer(config: Config, logger: Logger, version: string
   const authenticateToken = authenticateMachines(token);
   const origin = () => originOf(config, operator.port);
   const interceptors = [errorInterceptor(logger)];
-  let state: "starting" | "running" | "draining" = "starting";
+  const readiness = new Readiness("starting");
+  const storeFailed = () => (readiness.notReady = "the store has failed");
+  store.failed.addEventListener("abort", storeFailed, { once: true });
+  if (store.failed.aborted) storeFailed();
 
   const operator = createOperatorListener({
     listen: config.operator,
@@ -82,14 +88,19 @@ export async function openServer(config: Config, logger: Logger, version: string
     codes,
     cookie,
     origin,
-    notReady: () => (store.failed.aborted ? "the store has failed" : state === "running" ? undefined : state),
+    notReady: () => readiness.notReady,
   });
   const worker = createWorkerListener({
     listen: config.worker,
     logger,
     metrics,
     interceptors,
-    routes: domain.workerRoutes,
+    routes: (router) => {
+      domain.workerRoutes(router);
+      health(router, readiness);
+      reflection(router);
+    },
+    openServices,
     authenticate: authenticateToken,
     origin,
   });
@@ -115,11 +126,11 @@ export async function openServer(config: Config, logger: Logger, version: string
         operatorUrl: localUrl(config.operator, operator.port),
         workerUrl: server.workerUrl,
       });
-      state = "running";
+      if (readiness.notReady === "starting") readiness.notReady = undefined;
     },
 
     beginDrain() {
-      state = "draining";
+      if (!store.failed.aborted) readiness.notReady = "draining";
       domain.beginDrain();
     },
 

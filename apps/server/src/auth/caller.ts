@@ -12,6 +12,6 @@ export interface Caller {
 
 /**
  * The caller of an RPC, for handlers: `context.values.get(callerKey)`. Always set where a handler runs, because the request gate
- * refuses everybody else.
+ * refuses everybody else, except in the services that anybody may call.
  */
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });

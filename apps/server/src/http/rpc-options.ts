@@ -1,5 +1,12 @@
 import { setMaxListeners } from "node:events";
-import { Code, ConnectError, createContextValues, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  createContextValues,
+  type ConnectRouter,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import type { FastifyRequest } from "fastify";
 import type { Authenticate } from "../auth/authenticate.ts";
 import { callerKey } from "../auth/caller.ts";
@@ -13,6 +20,8 @@ export interface RpcOptions {
   readonly interceptors: readonly Interceptor[];
   readonly authenticate: Authenticate;
   readonly metrics: Metrics;
+  /** Full names of the services that anybody may call. */
+  readonly openServices?: ReadonlySet<string>;
 }
 
 /** Largest request message. */
@@ -43,9 +52,9 @@ export function createRpcOptions(listener: "operator" | "worker", options: RpcOp
       shutdownSignal: shutdown.signal,
       contextValues: (request: FastifyRequest) =>
         createContextValues().set(callerKey, options.authenticate(request.headers, request.ip)),
-      requestGate: (context: { values: { get(key: typeof callerKey): unknown } }) => {
+      requestGate: ({ service, values }: Pick<HandlerContext, "service" | "values">) => {
         if (shutdown.signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
-        if (context.values.get(callerKey) === undefined) {
+        if (values.get(callerKey) === undefined && !options.openServices?.has(service.typeName)) {
           const how = listener === "operator" ? "Sign in, or send" : "Send";
           refuse("not signed in", `${how} the token: 'authorization: Bearer <token>'.`, Code.Unauthenticated);
         }
