@@ -30,6 +30,8 @@ export interface DomainOptions {
   readonly logger: Logger;
   readonly serverVersion: string;
   readonly clock?: Clock;
+  /** Milliseconds that only rise: what leases are measured on. */
+  readonly monotonic?: () => number;
 }
 
 /** Jobs, logs, workers and watchers over one store: everything between the listeners and the disk. */
@@ -63,12 +65,13 @@ export async function openDomain({
   logger,
   serverVersion,
   clock = systemClock,
+  monotonic = () => performance.now(),
 }: DomainOptions): Promise<Domain> {
   const jobs = await Jobs.open(store, logger, clock);
   const inputs = await Inputs.open({ journal: store.journal, jobs, logger, clock });
   const logs = new Logs(store.journal, clock);
   const ingest = new LogIngest(jobs, logs, new IngestBudget());
-  const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock });
+  const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock, monotonic });
   const dispatch = new Dispatch(jobs, () => workers.candidates(), logger);
   const deadlines = new Deadlines(jobs, logger);
   workers.dispatch = dispatch;

@@ -116,8 +116,8 @@ async function startFirstJob({ domain }: SignalboxServer, signal: AbortSignal): 
 async function stopBuiltInWorker({ domain }: SignalboxServer, builtIn: BuiltInWorker): Promise<void> {
   const deadline = AbortSignal.timeout(workerGraceMs);
   await builtIn.stop(workerGraceMs);
-  domain.workers.drain(builtInWorkerId, true, "Signalbox was stopped.");
-  const isConnected = () => [...domain.workers.sessions].some(({ workerId }) => workerId === builtInWorkerId);
+  const isConnected = () => domain.workers.isConnected(builtInWorkerId);
+  if (isConnected()) domain.workers.stop(builtInWorkerId, "Signalbox was stopped.");
   while (isConnected() && !deadline.aborted) await pause(20, deadline);
 }
 

@@ -32,6 +32,7 @@ const worker = (more: Partial<Candidate> = {}): Candidate => ({
   metadata: {},
   clockOffsetUs: 0,
   takesWork: true,
+  drained: false,
   ...more,
 });
 

@@ -17,7 +17,7 @@ import { foldAssign } from "./job-fold.ts";
 import { openAttempt } from "./job-record.ts";
 import { wantedPriority, wantedRun } from "./levers.ts";
 
-/** A connected worker process that takes assignments. */
+/** A connected worker process. */
 export interface Candidate {
   readonly workerId: string;
   readonly incarnation: string;
@@ -26,8 +26,10 @@ export interface Candidate {
   readonly metadata: Record<string, string>;
   /** Microseconds to add to its clock. */
   readonly clockOffsetUs: number;
-  /** False once it has left: nothing is assigned to it any more. */
+  /** False if it is drained, and once it leaves or has left: nothing is assigned to it. */
   readonly takesWork: boolean;
+  /** An operator wants it to have no more work. */
+  readonly drained: boolean;
 }
 
 interface Free {
@@ -37,16 +39,27 @@ interface Free {
 
 export const serverActor: Actor = create(ActorSchema, { kind: ActorKind.SERVER, name: "server" });
 
+/** Jobs of one type that may go to the same workers. */
+interface Line {
+  /** Workers that may run them and take work. */
+  readonly working: readonly Free[];
+  /** Why other workers that may run them get none. */
+  readonly resting: string;
+  inLine: number;
+}
+
 /** After a worker declined a job, that worker is not asked again for so long. */
 const declineRestMs = 5_000;
 /** Further back a job does not say its place: it would change with every job that leaves the line. */
 const longestLine = 100;
+/** So many workers are named where a job says what it waits for. */
+const mostNamed = 3;
 /** So many jobs are looked at before others get their turn in the event loop. */
 const jobsAtOnce = 500;
 
 /**
- * Gives queued jobs to workers: higher priority first, then the older job, to the worker with most free slots. Slots in use are
- * counted from the jobs' open attempts. A job that stays says in its vitals what it waits for.
+ * Gives queued jobs to workers: higher priority first, then the older job, to the worker with most free slots, or to the one that the
+ * job names. Slots in use are counted from the jobs' open attempts. A job that stays says in its vitals what it waits for.
  */
 export class Dispatch {
   readonly #jobs: Jobs;
@@ -110,7 +123,7 @@ export class Dispatch {
     }));
     this.#forgetDeclined();
 
-    const types = new Map<string, { offering: Free[]; inLine: number }>();
+    const lines = new Map<string, Line>();
     const assigning: Promise<void>[] = [];
     for (const [index, { job }] of waiting.entries()) {
       if (index > 0 && index % jobsAtOnce === 0) await setImmediate();
@@ -120,19 +133,19 @@ export class Dispatch {
         this.#say(job, "held: paused before it started");
         continue;
       }
-      const { type } = job.record;
-      let line = types.get(type);
-      if (!line)
-        types.set(type, (line = { offering: workers.filter(({ worker }) => worker.jobTypes.has(type)), inLine: 0 }));
+      const { type, workerId } = job.record;
+      let line = lines.get(`${type} ${workerId}`);
+      if (!line) lines.set(`${type} ${workerId}`, (line = newLine(workers, type, workerId)));
       let fit: Free | undefined;
-      for (const each of line.offering) {
+      for (const each of line.working) {
         if (each.free > (fit?.free ?? 0) && each.worker.takesWork && !this.#hasDeclined(each.worker, job)) fit = each;
       }
       if (fit) {
         fit.free--;
         assigning.push(this.#assign(job, fit.worker));
       } else {
-        this.#say(job, reason(type, line.offering, ++line.inLine));
+        line.inLine++;
+        this.#say(job, reason(type, workerId, line));
       }
     }
     await Promise.all(assigning);
@@ -189,13 +202,40 @@ export class Dispatch {
   }
 }
 
-function reason(type: string, offering: readonly Free[], place: number): string {
-  if (offering.length === 0) return `no worker offers type ${type}`;
-  const slots = offering.reduce((sum, { worker }) => sum + worker.slots, 0);
-  const free = offering.reduce((sum, each) => sum + Math.max(0, each.free), 0);
-  if (free > 0) return `declined by ${offering.map(({ worker }) => worker.workerId).join(", ")}, asks again`;
-  const line = place > longestLine ? `more than ${longestLine} in line` : `${ordinal(place)} in line`;
-  return `no free slot for type ${type} (${slots} of ${slots} busy) · ${line}`;
+function newLine(workers: readonly Free[], type: string, workerId: string): Line {
+  const named = workers.filter(({ worker }) => workerId === "" || worker.workerId === workerId);
+  const offering = named.filter(({ worker }) => worker.jobTypes.has(type));
+  const drained = offering.filter(({ worker }) => worker.drained);
+  const leaving = offering.filter(({ worker }) => !worker.takesWork && !worker.drained);
+  let resting = [restWords(drained, "drained"), restWords(leaving, "leaving")].filter(Boolean).join(", ");
+  if (offering.length === 0)
+    resting =
+      workerId === ""
+        ? `no worker offers type ${type}`
+        : `worker ${workerId} ${named.length > 0 ? `does not offer type ${type}` : "is not connected"}`;
+  return { working: offering.filter(({ worker }) => worker.takesWork), resting, inLine: 0 };
+}
+
+/** What a job waits for. */
+function reason(type: string, workerId: string, { working, resting, inLine }: Line): string {
+  if (working.length === 0) return resting;
+  if (working.some(({ free }) => free > 0)) return `declined by ${names(working)}, asks again`;
+  const slots = working.reduce((sum, { worker }) => sum + worker.slots, 0);
+  const busy = `no free slot ${workerId === "" ? `for type ${type}` : `on worker ${workerId}`} (${slots} of ${slots} busy)`;
+  const place = inLine > longestLine ? `more than ${longestLine} in line` : `${ordinal(inLine)} in line`;
+  return [busy, resting, place].filter(Boolean).join(" · ");
+}
+
+/** 'worker a is drained', 'workers a, b are drained'; empty if there are none. */
+function restWords(workers: readonly Free[], what: string): string {
+  if (workers.length === 0) return "";
+  return workers.length === 1 ? `worker ${names(workers)} is ${what}` : `workers ${names(workers)} are ${what}`;
+}
+
+function names(workers: readonly Free[]): string {
+  const named = workers.slice(0, mostNamed).map(({ worker }) => worker.workerId);
+  const more = workers.length - named.length;
+  return more > 0 ? `${named.join(", ")} and ${more} more` : named.join(", ");
 }
 
 function ordinal(n: number): string {

@@ -14,7 +14,7 @@ import {
 import { Refused } from "../refused.ts";
 import { begin, hasEnded, isCancel, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
 import { foldGiveUp } from "./job-fold.ts";
-import { checkHold, checkLeverValue, leverOf, setLever, settingOf, type Lever, restValue } from "./levers.ts";
+import { checkHold, checkLeverValue, giveBack, leverOf, setLever, settingOf, type Lever, restValue } from "./levers.ts";
 
 // Commands: what is asked of a job, and what becomes of it when nobody carries it out. See job-fold.ts for the rules of all folds.
 
@@ -83,12 +83,12 @@ function foldSet(
   checkOpen(before, value);
   const record = begin(before);
   const spec = (record.spec ??= create(JobSpecSchema));
-  const previous = settingOf(spec, lever)?.value;
+  const previous = settingOf(spec, lever);
   const hold =
     command.hold &&
     create(HoldSchema, {
       durationMs: command.hold.durationMs,
-      ...(command.hold.then ? { then: command.hold.then } : {}),
+      then: command.hold.then ?? previous?.hold?.then ?? previous?.value ?? restValue(lever),
     });
   const generation = setLever(spec, value, hold);
   const at = BigInt(now);
@@ -102,7 +102,8 @@ function foldSet(
       acceptedAtUs: at,
       deliverByUs: command.deliverWithinMs === 0n ? 0n : at + command.deliverWithinMs * 1000n,
       ...(hold ? { hold } : {}),
-      ...(previous ? { before: previous } : {}),
+      ...(previous?.value ? { before: previous.value } : {}),
+      ...(previous?.hold ? { beforeHold: previous.hold } : {}),
     }),
   );
   if (!openAttempt(record)) obeyInQueue(record, now);
@@ -161,18 +162,19 @@ function takeBack(before: JobRecord, generation: bigint, state: ReceiptState, no
     const next = record.receipts.find(
       (each) => isOpen(each) && each.generation > generation && leverOf(each.value) === lever,
     );
-    if (next?.before && receipt.value && equals(LeverValueSchema, next.before, receipt.value))
-      setBefore(next, receipt.before);
+    if (next?.before && receipt.value && equals(LeverValueSchema, next.before, receipt.value)) setBefore(next, receipt);
     if (record.spec && settingOf(record.spec, lever)?.generation === generation)
-      setLever(record.spec, receipt.before ?? restValue(lever));
+      giveBack(record.spec, lever, receipt.before, receipt.beforeHold, now);
   }
   if (!openAttempt(record) && !hasEnded(record)) obeyInQueue(record, now);
   return record;
 }
 
-function setBefore(receipt: Receipt, before: LeverValue | undefined): void {
+function setBefore(receipt: Receipt, { before, beforeHold }: Receipt): void {
   if (before) receipt.before = before;
   else delete receipt.before;
+  if (beforeHold) receipt.beforeHold = beforeHold;
+  else delete receipt.beforeHold;
 }
 
 /** The record after a held value ran out with no worker to say so; undefined if there is nothing to revert. */

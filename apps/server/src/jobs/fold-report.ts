@@ -10,8 +10,10 @@ import {
   type Attempt,
   type AttemptEnd,
   type AttemptReport,
+  type Hold,
   type JobRecord,
   type LeverReport,
+  type Receipt,
 } from "@signalbox/protocol";
 import {
   begin,
@@ -25,7 +27,7 @@ import {
   setState,
   longestEndReason,
 } from "./job-record.ts";
-import { leverOf, removeLever, setLever, settingOf, wantedRun, type Lever, restValue } from "./levers.ts";
+import { giveBack, leverOf, removeLever, setLever, settingOf, wantedRun, type Lever, restValue } from "./levers.ts";
 
 // Reports: what a worker says of the attempt that it runs. See job-fold.ts for the rules of all folds.
 
@@ -118,15 +120,16 @@ function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report
   const setting = settingOf(record.spec, lever);
   if (!record.spec || setting?.generation !== generation) return decided;
 
-  const inEffect = attempt.levers.find((each) => each.value?.value.case === lever)?.value;
-  const back = (lever === "run" ? latched?.value : undefined) ?? inEffect;
+  const inEffect = attempt.levers.find((each) => each.value?.value.case === lever);
+  const latch = lever === "run" ? latched?.value : undefined;
+  const back = latch ?? inEffect?.value;
   if (back) {
     // A worker that refuses even what is in effect is not asked again.
     if (setting.value && equals(LeverValueSchema, back, setting.value)) return decided;
-    setLever(record.spec, back);
+    giveBack(record.spec, lever, back, latch ? undefined : holdOf(record, lever, inEffect), Number(at));
   } else if (command && command.acceptedAtUs >= attempt.assignedAtUs) {
     // It was moved while the attempt was on its way or ran: what it began with is not touched by the refusal.
-    if (command.before) setLever(record.spec, command.before);
+    if (command.before) giveBack(record.spec, lever, command.before, command.beforeHold, Number(at));
     else removeLever(record.spec, lever);
   } else {
     // Nothing is in effect to go back to: the attempt cannot be what was asked for.
@@ -139,6 +142,17 @@ function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report
     endJob(record, JobState.FAILED, attempt.end.reason, Number(at));
   }
   return true;
+}
+
+/** How long the value in effect holds: the first command after it has that, if it stood on it. */
+function holdOf(record: JobRecord, lever: Lever, inEffect: LeverReport | undefined): Hold | undefined {
+  let next: Receipt | undefined;
+  for (const receipt of record.receipts) {
+    if (!inEffect || leverOf(receipt.value) !== lever || receipt.generation <= inEffect.generation) continue;
+    if (!next || receipt.generation < next.generation) next = receipt;
+  }
+  const isSame = next?.before && inEffect?.value && equals(LeverValueSchema, next.before, inEffect.value);
+  return isSame ? next?.beforeHold : undefined;
 }
 
 function foldEnd(record: JobRecord, attempt: Attempt, end: AttemptEnd, now: number): void {

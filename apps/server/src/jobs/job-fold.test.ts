@@ -34,7 +34,16 @@ const speed = (itemsPerSecond?: number): LeverValue =>
 
 function started(levers: LeverValue[] = [run(RunMode.RUN)]): JobRecord {
   return newRecord(
-    { id: "j-1", name: "n", type: "t", labels: {}, levers, actor: operator, startDigest: new Uint8Array() },
+    {
+      id: "j-1",
+      name: "n",
+      type: "t",
+      labels: {},
+      levers,
+      workerId: "",
+      actor: operator,
+      startDigest: new Uint8Array(),
+    },
     1,
   );
 }

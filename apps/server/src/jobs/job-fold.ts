@@ -24,6 +24,7 @@ import {
   obeyInQueue,
 } from "./job-record.ts";
 import { setLever, wantedRun, restValue } from "./levers.ts";
+import { workerGoneWords } from "./only-worker.ts";
 
 // The state machine of a job. Pure: each function takes the record and what happened and returns the record after it, without
 // changing its argument. A function that returns undefined says that nothing changes. Times are server clock, microseconds.
@@ -48,6 +49,8 @@ export interface NewJob {
   readonly labels: Record<string, string>;
   /** In the order in which they get their generations; `run` and `parameters` are there. */
   readonly levers: readonly LeverValue[];
+  /** The only worker that may run it; empty: any. */
+  readonly workerId: string;
   readonly actor: Actor;
   readonly startDigest: Uint8Array;
 }
@@ -64,6 +67,7 @@ export function newRecord(job: NewJob, now: number): JobRecord {
     labels: job.labels,
     state: JobState.QUEUED,
     spec,
+    workerId: job.workerId,
     createdBy: job.actor,
     createdAtUs: at,
     queuedAtUs: at,
@@ -81,6 +85,8 @@ export function foldAssign(
   if (before.state !== JobState.QUEUED || openAttempt(before) || wantedRun(before.spec) !== RunMode.RUN) {
     throw new Refused("wrong-state", "Only a job that waits can be assigned.");
   }
+  if (before.workerId !== "" && before.workerId !== worker.workerId)
+    throw new Refused("wrong-state", `Only worker ${before.workerId} may run this job.`);
   const record = begin(before);
   const newest = record.attempts.at(-1);
   record.attempts.push(
@@ -109,6 +115,17 @@ export function foldLost(before: JobRecord, reason: string, now: number): JobRec
   const attempt = openAttempt(record);
   if (attempt) attempt.lostAtUs = BigInt(now);
   setState(record, JobState.LOST, reason, now);
+  return record;
+}
+
+/**
+ * The record after the name of the only worker that may run the job was forgotten: it would wait for ever. Undefined if the job does not
+ * wait, or for any worker.
+ */
+export function foldWorkerGone(before: JobRecord, now: number): JobRecord | undefined {
+  if (before.workerId === "" || before.state !== JobState.QUEUED || openAttempt(before)) return undefined;
+  const record = begin(before);
+  endJob(record, JobState.FAILED, workerGoneWords(before.workerId), now);
   return record;
 }
 

@@ -28,7 +28,8 @@ import {
 } from "./job.ts";
 import { newRecord } from "./job-fold.ts";
 import { hasEnded, openAttempt } from "./job-record.ts";
-import { checkLeverOfType, checkLeverValue, leverOf } from "./levers.ts";
+import { checkLeverOfType, checkLeverValue, leverOf, plainLeverValue } from "./levers.ts";
+import { checkWorker } from "./only-worker.ts";
 import { checkParameters } from "./parameters.ts";
 import { VitalsBoard } from "./vitals-board.ts";
 
@@ -137,9 +138,14 @@ export class Jobs {
 
   /**
    * Starts a job of a known type and returns its record. The same request by the same actor returns the job that it started before.
-   * Throws Refused.
+   * `knowsWorker` says whether a job may wait for a worker of that name. Throws Refused.
    */
-  async start(request: StartJobRequest, type: JobType | undefined, actor: Actor): Promise<JobRecord> {
+  async start(
+    request: StartJobRequest,
+    type: JobType | undefined,
+    actor: Actor,
+    knowsWorker: (workerId: string) => boolean = () => true,
+  ): Promise<JobRecord> {
     checkStart(request);
     const id = jobIdOf(actor, request.requestId);
     const startDigest = createHash("sha256").update(toBinary(StartJobRequestSchema, request)).digest();
@@ -150,9 +156,10 @@ export class Jobs {
     if (!type) {
       throw new Refused(
         "invalid",
-        `No worker has ever offered the job type '${request.type.slice(0, 60)}'. Start a worker that offers it, or choose another type.`,
+        `No known worker offers the job type '${request.type.slice(0, 60)}'. Start a worker that offers it, or choose another type.`,
       );
     }
+    checkWorker(request, type, knowsWorker);
     const levers = startLevers(request, type);
     const record = newRecord(
       {
@@ -161,6 +168,7 @@ export class Jobs {
         type: request.type,
         labels: request.labels,
         levers,
+        workerId: request.workerId,
         actor,
         startDigest,
       },
@@ -303,7 +311,8 @@ function startLevers(request: StartJobRequest, type: JobType): LeverValue[] {
   if (type.defaultItemsPerSecond !== undefined) {
     set(create(LeverValueSchema, { value: { case: "speed", value: { itemsPerSecond: type.defaultItemsPerSecond } } }));
   }
-  for (const value of request.levers) {
+  for (const given of request.levers) {
+    const value = plainLeverValue(given);
     const lever = leverOf(value);
     checkLeverValue(value);
     if (lever === "parameters") throw new Refused("invalid", "Give the parameters in `parameters`, not as a lever.");

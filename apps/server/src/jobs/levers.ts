@@ -1,5 +1,6 @@
-import { create } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import {
+  HoldSchema,
   Level,
   LeverSettingSchema,
   LeverValueSchema,
@@ -44,6 +45,25 @@ export function wantedPriority(spec: JobSpec | undefined): number {
   return value?.case === "priority" ? value.value.priority : 0;
 }
 
+/**
+ * The value in the form in which it is stored and delivered: a verbosity becomes the level that it stands for. Throws Refused for one that
+ * stands for none.
+ */
+export function plainLeverValue(value: LeverValue): LeverValue {
+  if (value.value.case !== "logLevel") return value;
+  const { level, verbosity } = value.value.value;
+  if (verbosity === undefined) return value;
+  if (level !== Level.UNSPECIFIED)
+    throw new Refused("invalid", "The log level has both `level` and `verbosity`: set one of them.");
+  const named = verbosities[verbosity];
+  if (named === undefined)
+    throw new Refused("invalid", `Verbosity ${verbosity} is none: 0 is ERROR, 1 is INFO, 2 is DEBUG.`);
+  return create(LeverValueSchema, { value: { case: "logLevel", value: { level: named } } });
+}
+
+/** The levels of the simplest clients, by verbosity. */
+const verbosities = [Level.ERROR, Level.INFO, Level.DEBUG];
+
 /** Puts a value on its lever with the spec's next generation, and returns that. Changes `spec`. */
 export function setLever(spec: JobSpec, value: LeverValue, hold?: Hold): bigint {
   const lever = leverOf(value);
@@ -53,6 +73,22 @@ export function setLever(spec: JobSpec, value: LeverValue, hold?: Hold): bigint 
   if (at < 0) spec.levers.push(setting);
   else spec.levers[at] = setting;
   return spec.generation;
+}
+
+/**
+ * Puts a lever back to a value that it had, or to its rest, under the spec's next generation. A value that held for a time holds for what
+ * remains; if nothing remains, what was to follow it counts. Changes `spec`. `now` is server clock, microseconds.
+ */
+export function giveBack(
+  spec: JobSpec,
+  lever: Lever,
+  before: LeverValue | undefined,
+  hold: Hold | undefined,
+  now: number,
+): void {
+  const isOver = hold !== undefined && hold.endsAtUs !== 0n && hold.endsAtUs <= BigInt(now);
+  if (isOver) setLever(spec, hold.then ?? restValue(lever));
+  else setLever(spec, before ?? restValue(lever), hold && clone(HoldSchema, hold));
 }
 
 /** Takes a lever that was never set before out of the spec again, under the spec's next generation. Changes `spec`. */
@@ -115,7 +151,7 @@ export function checkLeverValue(value: LeverValue | undefined): void {
   }
 }
 
-/** Throws Refused unless a hold has a duration and ends on a value of the same lever. */
+/** Throws Refused unless a hold has a duration and ends on a value of the same lever, if it says on which. */
 export function checkHold(value: LeverValue, hold: Hold | undefined): void {
   if (!hold) return;
   if (hold.durationMs < 1n) throw new Refused("invalid", "A value cannot be held for 0 ms: give a duration.");
@@ -123,6 +159,7 @@ export function checkHold(value: LeverValue, hold: Hold | undefined): void {
     throw new Refused("invalid", `A value can be held for at most ${longestHoldMs} ms, not ${hold.durationMs}.`);
   if (value.value.case === "run" && value.value.value.mode === RunMode.CANCEL)
     throw new Refused("invalid", "A cancel is for good: it cannot be held for a time.");
+  if (!hold.then) return;
   if (leverOf(hold.then) !== leverOf(value))
     throw new Refused("invalid", "The value after the hold belongs to another lever.");
   checkLeverValue(hold.then);

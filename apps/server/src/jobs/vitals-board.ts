@@ -1,9 +1,9 @@
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import { VitalsSchema, type Vitals } from "@signalbox/protocol";
+import { Changes } from "../changes.ts";
 
 interface Slot {
   vitals: Vitals;
-  version: number;
   encoded: Uint8Array | undefined;
 }
 
@@ -16,15 +16,13 @@ const keptEnded = 1_000;
  */
 export class VitalsBoard {
   readonly #slots = new Map<string, Slot>();
-  /** Job ids by rising version: the newest change is last. */
-  readonly #byChange = new Map<string, number>();
+  readonly #changes = new Changes();
   /** Jobs that have ended, the oldest end first. */
   readonly #ended = new Set<string>();
-  #version = 0;
 
   /** Rises with every change. */
   get version(): number {
-    return this.#version;
+    return this.#changes.version;
   }
 
   /** A copy of a job's vitals, as they are now. */
@@ -41,13 +39,10 @@ export class VitalsBoard {
   /** Changes a job's vitals in place; `change` gets the present ones, or empty ones. */
   change(jobId: string, change: (vitals: Vitals) => void): void {
     let slot = this.#slots.get(jobId);
-    if (!slot)
-      this.#slots.set(jobId, (slot = { vitals: create(VitalsSchema, { jobId }), version: 0, encoded: undefined }));
+    if (!slot) this.#slots.set(jobId, (slot = { vitals: create(VitalsSchema, { jobId }), encoded: undefined }));
     change(slot.vitals);
     slot.encoded = undefined;
-    slot.version = ++this.#version;
-    this.#byChange.delete(jobId);
-    this.#byChange.set(jobId, slot.version);
+    this.#changes.touch(jobId);
   }
 
   /** Begins a new attempt: what was measured of the one before is forgotten. */
@@ -70,23 +65,16 @@ export class VitalsBoard {
     if (this.#ended.size <= keptEnded || oldest === undefined) return;
     this.#ended.delete(oldest);
     this.#slots.delete(oldest);
-    this.#byChange.delete(oldest);
+    this.#changes.forget(oldest);
   }
 
   /** Encoded vitals of the jobs that changed after `version` (0: of all jobs), and of `only`, if it is given, nothing else. */
   changedSince(version: number, only?: string): Uint8Array[] {
-    if (only !== undefined) {
-      const slot = this.#slots.get(only);
-      return slot && slot.version > version ? [this.#encode(slot)] : [];
-    }
-    if (version === this.#version) return [];
-    const changed: Uint8Array[] = [];
-    for (const [jobId, at] of [...this.#byChange].reverse()) {
-      if (at <= version) break;
+    const changed = only === undefined ? this.#changes.since(version) : this.#changes.of(only) > version ? [only] : [];
+    return changed.flatMap((jobId) => {
       const slot = this.#slots.get(jobId);
-      if (slot) changed.push(this.#encode(slot));
-    }
-    return changed;
+      return slot ? [this.#encode(slot)] : [];
+    });
   }
 
   #encode(slot: Slot): Uint8Array {

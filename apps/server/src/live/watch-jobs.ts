@@ -1,88 +1,37 @@
 import { create } from "@bufbuild/protobuf";
 import {
-  CaughtUpSchema,
-  ResetSchema,
-  CursorKind,
+  addRawMessages,
   JobRecordsSchema,
   JobTypesSchema,
-  addRawMessages,
   type Subscription,
   type WatchResponse,
 } from "@signalbox/protocol";
 import { jobsTable } from "../jobs/jobs.ts";
-import { Compacted, type TableRecord } from "../store/store.ts";
-import type { LiveParts } from "./live-parts.ts";
 import { pause } from "../pause.ts";
+import type { LiveParts } from "./live-parts.ts";
 import { step } from "./step.ts";
+import { watchTable } from "./watch-table.ts";
 
 const recordsField = 1;
-const runBytes = 256 * 1024;
+const typesField = 1;
 const typesEveryMs = 250;
 
-/** Follows the newest record of every job: all of them, `caught_up`, then changes. Records go out as they are stored. */
-export async function* watchJobs(
+/** Follows the newest record of every job. Records go out as they are stored. */
+export function watchJobs(
   parts: LiveParts,
   subscription: Subscription,
   signal: AbortSignal,
 ): AsyncGenerator<WatchResponse> {
-  const { id } = subscription;
-  const table = parts.store.table(jobsTable);
-  const cursor = (revision: number) => parts.cursors.make(CursorKind.TABLE, jobsTable, revision);
-  let from = parts.cursors.read(subscription.cursor, CursorKind.TABLE, jobsTable);
-  if (from === undefined && subscription.cursor.length > 0)
-    yield step(id, { case: "reset", value: create(ResetSchema, { reason: "another store" }) });
-  let caughtUp = false;
-  const target = parts.jobs.revision;
-  for (;;) {
-    try {
-      if (!caughtUp && (from ?? 0) >= target) {
-        caughtUp = true;
-        yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) }, cursor(from ?? 0));
-      }
-      for await (const run of table.watch(from ?? 0, signal)) {
-        for (const [message, revision] of messages(run)) {
-          from = revision;
-          yield step(id, message, cursor(revision));
-        }
-        if (!caughtUp && (from ?? 0) >= target) {
-          caughtUp = true;
-          yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) });
-        }
-      }
-      return;
-    } catch (error) {
-      if (!(error instanceof Compacted)) throw error;
-    }
-    // What was deleted since is forgotten: all that there is comes instead, and no cursor before it is complete.
-    yield step(id, { case: "reset", value: create(ResetSchema, { reason: "the cursor is too old" }) });
-    const { records, revision } = await table.list();
-    for (const [message] of messages([...records].sort((a, b) => a.revision - b.revision))) yield step(id, message);
-    from = revision;
-    caughtUp = true;
-    yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) }, cursor(revision));
-  }
-}
-
-/** Records in messages of bounded size, each with the revision that it reaches. */
-function* messages(run: readonly TableRecord[]): Generator<[WatchResponse["message"], number]> {
-  let records: Uint8Array[] = [];
-  let gone: string[] = [];
-  let bytes = 0;
-  for (const [index, { key, data, revision }] of run.entries()) {
-    if (data) records.push(data);
-    else gone.push(key);
-    bytes += data?.length ?? key.length;
-    if (bytes < runBytes && index < run.length - 1) continue;
+  const message = (records: readonly Uint8Array[], gone: string[]): WatchResponse["message"] => {
     const value = create(JobRecordsSchema, { gone });
     addRawMessages(value, recordsField, records);
-    yield [{ case: "records", value }, revision];
-    records = [];
-    gone = [];
-    bytes = 0;
-  }
+    return { case: "records", value };
+  };
+  const { revision } = parts.jobs;
+  return watchTable(parts, subscription, { name: jobsTable, revision, encode: ({ data }) => data, message }, signal);
 }
 
-/** Follows the offered job types: now, and whenever they change. */
+/** Follows the offered job types: now, and whenever they change. They are made and encoded once, however many watch. */
 export async function* watchJobTypes(
   parts: LiveParts,
   subscription: Subscription,
@@ -90,13 +39,12 @@ export async function* watchJobTypes(
 ): AsyncGenerator<WatchResponse> {
   let seen = 0;
   while (!signal.aborted) {
-    const version = parts.workers.typesVersion;
-    if (version !== seen) {
+    if (parts.workers.typesVersion !== seen) {
+      const { version, encoded } = parts.workers.offered;
       seen = version;
-      yield step(subscription.id, {
-        case: "jobTypes",
-        value: create(JobTypesSchema, { types: parts.workers.offeredTypes() }),
-      });
+      const value = create(JobTypesSchema);
+      addRawMessages(value, typesField, encoded);
+      yield step(subscription.id, { case: "jobTypes", value });
     }
     await pause(typesEveryMs, signal);
   }

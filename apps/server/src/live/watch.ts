@@ -18,6 +18,7 @@ import { watchJob } from "./watch-job.ts";
 import { watchJobs, watchJobTypes } from "./watch-jobs.ts";
 import { watchLog } from "./watch-log.ts";
 import { watchVitals } from "./watch-vitals.ts";
+import { watchWorkers, watchWorkerVitals } from "./watch-workers.ts";
 
 const mostSubscriptions = 32;
 const longestId = 100;
@@ -58,9 +59,9 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
     case "log":
       return [guard(watchLog(parts, subscription, kind.value, signal))];
     case "workers":
-      throw new Refused("invalid", "Workers cannot be watched yet.");
+      return [watchWorkers(parts, subscription, signal), watchWorkerVitals(parts, id, signal)].map(guard);
     case undefined:
-      throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job or log.`);
+      throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job, log or workers.`);
   }
 }
 
@@ -94,7 +95,8 @@ function checkRequest({ subscriptions }: WatchRequest): void {
     if (id.length < 1 || id.length > longestId)
       throw new Refused("invalid", `A subscription's id has 1 to ${longestId} characters, not ${id.length}.`);
     if (ids.has(id)) throw new Refused("invalid", `Two subscriptions have the id '${id}'.`);
-    if (!kind.case) throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job or log.`);
+    if (!kind.case)
+      throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job, log or workers.`);
     ids.add(id);
   }
 }

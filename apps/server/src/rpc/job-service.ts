@@ -1,40 +1,44 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
+  DrainWorkerResponseSchema,
   GetJobResponseSchema,
   LeverValueSchema,
   ListJobsResponseSchema,
   ListJobTypesResponseSchema,
+  ListWorkersResponseSchema,
   RetryJobResponseSchema,
   RetrySchema,
   SendCommandResponseSchema,
   SendInputResponseSchema,
   StartJobResponseSchema,
-  type Command,
+  UndrainWorkerResponseSchema,
+  type JobRecord,
   type JobService,
-  type JobType,
 } from "@signalbox/protocol";
+import { checkCommand, plainCommand } from "../jobs/check-command.ts";
 import { foldRetry } from "../jobs/job-fold.ts";
 import { retryBody } from "../jobs/request-ids.ts";
 import type { Inputs } from "../jobs/inputs.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import { checkLeverOfType, leverOf } from "../jobs/levers.ts";
 import { listJobs } from "../jobs/list-jobs.ts";
 import { checkParameters } from "../jobs/parameters.ts";
+import { checkRetry } from "../jobs/only-worker.ts";
 import { Refused } from "../refused.ts";
 import type { Workers } from "../workers/workers.ts";
 import { actorOf } from "./actor.ts";
 
 /** The service that operators and programs call to start and steer jobs. */
-export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Partial<ServiceImpl<typeof JobService>> {
+export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): ServiceImpl<typeof JobService> {
   return {
     async startJob(request, context) {
-      const job = await jobs.start(request, workers.jobType(request.type), actorOf(context));
+      const type = workers.jobType(request.type);
+      const job = await jobs.start(request, type, actorOf(context), (workerId) => workers.isKnown(workerId));
       return create(StartJobResponseSchema, { job });
     },
 
     listJobTypes() {
-      return create(ListJobTypesResponseSchema, { types: workers.offeredTypes() });
+      return create(ListJobTypesResponseSchema, { types: [...workers.offered.types] });
     },
 
     listJobs(request) {
@@ -53,12 +57,10 @@ export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Partia
       if (!command) throw new Refused("invalid", "The request has no command.");
       checkRequestId(requestId);
       const job = jobs.get(jobId);
-      const { record, generation } = await job.command(
-        { ...command, generation: 0n },
-        actorOf(context),
-        requestId,
-        (before) => checkAction(command.action, workers.jobType(before.type)),
-      );
+      const type = workers.jobType(job.record.type);
+      const plain = plainCommand(command, type);
+      const check = (before: JobRecord) => checkCommand(plain, before, type);
+      const { record, generation } = await job.command(plain, actorOf(context), requestId, check);
       return create(SendCommandResponseSchema, { job: record, generation });
     },
 
@@ -71,10 +73,10 @@ export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Partia
         checked && create(LeverValueSchema, { value: { case: "parameters", value: { parameters: checked } } });
       const actor = actorOf(context);
       const cause = create(RetrySchema, { parametersChanged: value !== undefined });
-      const record = await job.once(requestId, actor, retryBody(value), (before, now) => ({
-        cause: { case: "retry", value: cause },
-        record: foldRetry(before, value, now),
-      }));
+      const record = await job.once(requestId, actor, retryBody(value), (before, now) => {
+        checkRetry(before, (workerId) => workers.isConnected(workerId));
+        return { cause: { case: "retry", value: cause }, record: foldRetry(before, value, now) };
+      });
       return create(RetryJobResponseSchema, { job: record });
     },
 
@@ -84,15 +86,21 @@ export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Partia
       const { attempt, end } = await inputs.send(job, takesInput, request, actorOf(context), context.signal);
       return create(SendInputResponseSchema, { attempt, nextOffset: BigInt(end) });
     },
-  };
-}
 
-/** Throws Refused unless jobs of the type can obey: the lever is theirs, and parameters fit the schema. */
-function checkAction(action: Command["action"], type: JobType | undefined): void {
-  if (action.case !== "set" || !type) return;
-  checkLeverOfType(type, leverOf(action.value), "wrong-state");
-  const { value } = action.value;
-  if (value.case === "parameters" && value.value.parameters) checkParameters(type, value.value.parameters);
+    listWorkers() {
+      return create(ListWorkersResponseSchema, { workers: workers.records(), vitals: workers.board.list() });
+    },
+
+    async drainWorker({ workerId, stop, reason }, context) {
+      const actor = actorOf(context);
+      const worker = stop ? workers.stop(workerId, reason) : await workers.drain(workerId, reason, actor);
+      return create(DrainWorkerResponseSchema, { worker });
+    },
+
+    async undrainWorker({ workerId }) {
+      return create(UndrainWorkerResponseSchema, { worker: await workers.undrain(workerId) });
+    },
+  };
 }
 
 function checkRequestId(requestId: string): void {

@@ -275,7 +275,7 @@ describe("starting a job is refused precisely", () => {
   }) => room.jobs.startJob({ requestId: `r-${++requests}`, type: "walk", parameters: { folder: "/x" }, ...request });
 
   test.each([
-    ["for a type that nobody offers", { type: "nope" }, /No worker has ever offered the job type 'nope'/],
+    ["for a type that nobody offers", { type: "nope" }, /No known worker offers the job type 'nope'/],
     ["for a missing parameter", { parameters: {} }, /required property 'folder'/],
     ["for a parameter out of bounds", { parameters: { folder: "/x", minimum_size: -1 } }, /minimum_size must be >= 0/],
     ["for a pattern that does not fit", { parameters: { folder: "x" } }, /folder must match pattern/],

@@ -45,6 +45,8 @@ interface Parts {
   readonly names: WorkerNames;
   readonly leases: LeaseClock;
   readonly background: Background;
+  /** Milliseconds that only rise. */
+  readonly monotonic: () => number;
   /** The log of an attempt that has ended is sealed. */
   readonly onSealed: () => void;
 }
@@ -222,7 +224,7 @@ export class Attempts {
 
   /** Tells the worker what changed, and closes the log of an attempt that has ended. */
   #afterEntry(job: Job, before: JobRecord | undefined): void {
-    const { jobs, names, leases, sessions, clock } = this.#parts;
+    const { jobs, names, leases, sessions, clock, monotonic } = this.#parts;
     const was = before && openAttempt(before);
     const open = openAttempt(job.record);
     if (was && was.number !== open?.number) this.#close(job, was.number);
@@ -231,7 +233,7 @@ export class Attempts {
       jobs.vitals.change(job.id, (vitals) => (vitals.itemNoun = names.jobType(job.record.type)?.itemNoun ?? ""));
       this.#etas.delete(job.id);
       // Its lease may have run out while the assignment was being stored.
-      if (!leases.watches(open.incarnation)) leases.hear(open.incarnation, performance.now());
+      if (!leases.watches(open.incarnation)) leases.hear(open.incarnation, monotonic());
     }
     const session = sessions.get(open.workerId);
     if (session?.incarnation !== open.incarnation) return;

@@ -1,7 +1,7 @@
 import type { Hello, JobType } from "@signalbox/protocol";
+import { isWorkerId, workerIdWords } from "../jobs/only-worker.ts";
 import { Refused } from "../refused.ts";
 
-const workerId = /^[A-Za-z0-9._:-]{1,100}$/;
 const incarnation = /^[A-Za-z0-9-]{16,64}$/;
 const typeName = /^[a-z0-9._-]{1,60}$/;
 const leverNames = new Set(["run", "speed", "log_level", "parameters"]);
@@ -17,7 +17,7 @@ export function checkHello(hello: Hello): void {
 }
 
 function helloFault(hello: Hello): string | undefined {
-  if (!workerId.test(hello.workerId)) return "worker_id is 1 to 100 of A-Z a-z 0-9 . _ : -";
+  if (!isWorkerId(hello.workerId)) return `worker_id is ${workerIdWords}`;
   if (!incarnation.test(hello.incarnation)) return "incarnation is 16 to 64 of A-Z a-z 0-9 -, random for each process";
   if (hello.slots < 1 || hello.slots > mostSlots) return `slots is ${hello.slots}, not 1 to ${mostSlots}`;
   if (hello.jobTypes.length > mostTypes)

@@ -35,8 +35,12 @@ export class WorkerSession implements Candidate {
   clockOffsetUs: number;
   roundTripUs = 0;
   bufferedBytes = 0n;
-  /** Takes no more assignments. */
+  /** It said that it leaves. */
   leaving = false;
+  /** It was asked to release what it runs and exit. */
+  stopping = false;
+  /** An operator wants it to have no more work. */
+  drained = false;
   #bestRoundTripUs = Infinity;
   /** Server times of heartbeats that were sent and not answered. */
   readonly #unanswered = new Set<number>();
@@ -91,9 +95,14 @@ export class WorkerSession implements Candidate {
     this.#ended.abort(reason);
   }
 
+  /** Whether it is on its way out, by its own word or because it was asked. */
+  get isLeaving(): boolean {
+    return this.leaving || this.stopping;
+  }
+
   /** Whether it may be given another attempt. */
   get takesWork(): boolean {
-    return !this.leaving && !this.#ended.signal.aborted;
+    return !this.drained && !this.isLeaving && !this.#ended.signal.aborted;
   }
 
   /** Aborted when the session has ended, whoever ended it. */

@@ -1,15 +1,19 @@
-import type {
-  AttemptReport,
-  Hello,
-  JobRecord,
-  JobType,
-  OfferedJobType,
-  VitalsReport,
-  WorkerHeartbeat,
+import { create } from "@bufbuild/protobuf";
+import {
+  WorkerGoneSchema,
+  type Actor,
+  type AttemptReport,
+  type Hello,
+  type JobRecord,
+  type JobType,
+  type VitalsReport,
+  type WorkerHeartbeat,
+  type WorkerRecord,
 } from "@signalbox/protocol";
 import { systemClock, type Clock } from "../clock.ts";
-import type { Dispatch } from "../jobs/dispatch.ts";
+import { serverActor, type Dispatch } from "../jobs/dispatch.ts";
 import type { Job } from "../jobs/job.ts";
+import { foldWorkerGone } from "../jobs/job-fold.ts";
 import { hasEnded, openAttempt } from "../jobs/job-record.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Logger } from "../logger.ts";
@@ -19,12 +23,15 @@ import type { Store } from "../store/store.ts";
 import { Attempts } from "./attempts.ts";
 import { Background } from "./background.ts";
 import { checkHello } from "./check-hello.ts";
+import { Drains } from "./drains.ts";
 import { LeaseClock, leaseMs, silentAfterMs } from "./lease-clock.ts";
 import type { LogIngest } from "./log-ingest.ts";
-import { offeredTypes } from "./offered-types.ts";
+import { offeredTypes, type Offered } from "./offered-types.ts";
 import { Sessions } from "./sessions.ts";
+import { WorkerBoard } from "./worker-board.ts";
 import { WorkerNames } from "./worker-names.ts";
-import { down, WorkerSession } from "./worker-session.ts";
+import { EncodedRecords, workerRecord } from "./worker-record.ts";
+import { WorkerSession } from "./worker-session.ts";
 import { checkReport } from "./worker-words.ts";
 
 interface Parts {
@@ -34,62 +41,83 @@ interface Parts {
   readonly ingest: LogIngest;
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Milliseconds that only rise: what leases are measured on. */
+  readonly monotonic?: () => number;
 }
 
-/** The workers that are connected, what they offer, and the leases of their names. */
+/** The workers: who is connected, what they offer, the leases of their names, and what operators see of them. */
 export class Workers {
   readonly ingest: LogIngest;
+  /** How workers are heard and what they run. */
+  readonly board: WorkerBoard;
+  /** Stored records in the form in which they travel. */
+  readonly encodedRecords = new EncodedRecords();
   readonly #jobs: Jobs;
   readonly #names: WorkerNames;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  readonly #monotonic: () => number;
   readonly #sessions = new Sessions();
-  readonly #leases = new LeaseClock(performance.now());
+  readonly #leases: LeaseClock;
   readonly #background = new Background();
   readonly #attempts: Attempts;
+  readonly #drains: Drains;
   #dispatch: Dispatch | undefined;
   #typesVersion = 1;
-  #draining = false;
+  #offered: Offered | undefined;
+  #stopping = false;
 
   private constructor(parts: Parts, names: WorkerNames) {
+    const { jobs, logs, ingest, logger, clock = systemClock, monotonic = () => performance.now() } = parts;
     this.#names = names;
-    this.#jobs = parts.jobs;
-    this.ingest = parts.ingest;
-    this.#logger = parts.logger;
-    this.#clock = parts.clock ?? systemClock;
+    this.#jobs = jobs;
+    this.ingest = ingest;
+    this.#logger = logger;
+    this.#clock = clock;
+    this.#monotonic = monotonic;
+    this.#leases = new LeaseClock(monotonic());
+    this.board = new WorkerBoard((workerId) => jobs.attemptsOf(workerId), monotonic);
+    const sessions = this.#sessions;
     this.#attempts = new Attempts({
-      jobs: parts.jobs,
-      logs: parts.logs,
-      ingest: parts.ingest,
-      logger: parts.logger,
-      clock: this.#clock,
-      sessions: this.#sessions,
-      names,
+      ...{ jobs, logs, ingest, logger, clock, monotonic, sessions, names },
       leases: this.#leases,
       background: this.#background,
       onSealed: () => this.#dispatch?.wake(),
     });
-    parts.jobs.onEntry((job, before) => this.#afterEntry(job, before));
+    this.#drains = new Drains({ names, sessions, clock, onChange: () => this.#changed() });
+    jobs.onEntry((job, before) => this.#afterEntry(job, before));
   }
 
   /**
-   * Reads what is known of workers. Every worker with an open attempt gets a full lease, since the server has just begun to listen.
-   * Logs whose attempt has ended but that were not sealed when the server stopped are sealed now.
+   * Reads what is known of workers. Every worker with an open attempt gets a full lease, and so does every transient one, since the
+   * server has just begun to listen. Logs whose attempt has ended but that were not sealed when the server stopped are sealed now.
    */
   static async open(parts: Parts): Promise<Workers> {
     const workers = new Workers(parts, await WorkerNames.open(parts.store));
-    const open = new Set<string>();
-    for (const job of parts.jobs.live()) {
-      const attempt = openAttempt(job.record);
-      if (!attempt) continue;
-      open.add(`log/${job.id}/${attempt.number}`);
-      if (attempt.lostAtUs === 0n) workers.#leases.hear(attempt.incarnation, performance.now());
-    }
-    for (const { topic, sealed } of await parts.store.journal.topics("log/")) {
-      const [, jobId, attempt] = topic.split("/");
-      if (!sealed && !open.has(topic) && jobId && attempt) await parts.logs.seal(jobId, Number(attempt), "ended");
-    }
+    await workers.#restore(parts);
     return workers;
+  }
+
+  async #restore({ store, logs }: Parts): Promise<void> {
+    const open = new Set<string>();
+    for (const job of this.#jobs.live()) {
+      const attempt = openAttempt(job.record);
+      if (attempt) {
+        open.add(`log/${job.id}/${attempt.number}`);
+        if (attempt.lostAtUs === 0n) this.#leases.hear(attempt.incarnation, this.#monotonic());
+        this.board.restore(attempt.workerId, attempt.lostAtUs !== 0n);
+      }
+      this.#endIfOrphan(job);
+    }
+    for (const [workerId, { hello, incarnation, leftAtUs }] of this.#names.all()) {
+      if (!hello?.transient) continue;
+      if (leftAtUs === 0n) this.#leases.hear(incarnation, this.#monotonic());
+      this.#forgetIfGone(workerId);
+    }
+    for (const { topic, sealed } of await store.journal.topics("log/")) {
+      const [, jobId, attempt] = topic.split("/");
+      if (!sealed && !open.has(topic) && jobId && attempt) await logs.seal(jobId, Number(attempt), "ended");
+    }
   }
 
   /** Who is told when a worker comes, goes or has a free slot. */
@@ -97,10 +125,9 @@ export class Workers {
     this.#dispatch = dispatch;
   }
 
-  /** Connected processes that take assignments. */
+  /** Connected processes, those too that get no work; none while the server stops. */
   *candidates(): Iterable<WorkerSession> {
-    if (this.#draining) return;
-    for (const session of this.#sessions) if (session.takesWork) yield session;
+    if (!this.#stopping) yield* this.#sessions;
   }
 
   /** Connected processes. */
@@ -108,7 +135,17 @@ export class Workers {
     return this.#sessions;
   }
 
-  /** The job type as the newest worker described it, whether or not one is connected; undefined if none ever offered it. */
+  /** Whether a process of that name is connected. */
+  isConnected(workerId: string): boolean {
+    return this.#sessions.get(workerId) !== undefined;
+  }
+
+  /** Whether a worker of that name has connected and is not forgotten. */
+  isKnown(workerId: string): boolean {
+    return this.#names.get(workerId) !== undefined;
+  }
+
+  /** The job type as the newest worker described it, whether or not one is connected; undefined if none that is known offered it. */
   jobType(name: string): JobType | undefined {
     return this.#names.jobType(name);
   }
@@ -118,14 +155,25 @@ export class Workers {
     return this.#typesVersion;
   }
 
-  /** What connected workers offer, by name. */
-  offeredTypes(): OfferedJobType[] {
-    return offeredTypes(
-      this.candidates(),
-      ({ workerId, incarnation }) =>
-        this.#jobs.attemptsOf(workerId).filter((job) => openAttempt(job.record)?.incarnation === incarnation).length,
-      (name) => this.jobType(name),
-    );
+  /** What connected workers offer. */
+  get offered(): Offered {
+    if (this.#offered?.version === this.#typesVersion) return this.#offered;
+    const used = (session: WorkerSession) =>
+      this.#jobs
+        .attemptsOf(session.workerId)
+        .filter((job) => openAttempt(job.record)?.incarnation === session.incarnation).length;
+    return (this.#offered = offeredTypes(this.#typesVersion, this.candidates(), used, (name) => this.jobType(name)));
+  }
+
+  /** The newest revision of the table of workers. */
+  get revision(): number {
+    return this.#names.revision;
+  }
+
+  /** All workers that are known, by rising name. */
+  records(): WorkerRecord[] {
+    const known = [...this.#names.all()].sort(([a], [b]) => (a < b ? -1 : 1));
+    return known.map(([workerId, lease]) => workerRecord(workerId, lease));
   }
 
   /**
@@ -135,24 +183,26 @@ export class Workers {
   async connect(hello: Hello): Promise<WorkerSession> {
     checkHello(hello);
     hello.attempts.forEach(checkReport);
-    if (this.#draining) throw new Refused("unavailable", "The server is stopping. Connect again in a moment.");
+    if (this.#stopping) throw new Refused("unavailable", "The server is stopping. Connect again in a moment.");
     this.#sessions.checkFree(hello.incarnation, hello.workerId);
     const now = this.#clock();
     const epoch = await this.#names.take(hello, now);
+    if (!this.#names.holds(hello.workerId, hello.incarnation))
+      throw new Refused("unavailable", "Another process took the name over at this moment.");
     const session = new WorkerSession(hello, epoch, now);
+    this.#drains.apply(session);
     this.#sessions.put(session);
-    this.#leases.hear(hello.incarnation, performance.now());
-    this.#background.track(this.#forgetOldest(), (error) =>
-      this.#logger.error({ err: error }, "an old worker's name could not be forgotten; the next new name tries again"),
-    );
+    this.#leases.hear(hello.incarnation, this.#monotonic());
+    this.board.connect(session, this.#clock());
+    const oldest = this.#names.oldest((workerId) => this.#isInUse(workerId));
+    if (oldest !== undefined) this.#forget(oldest);
     try {
       await this.#attempts.reconcile(session, hello.attempts);
     } catch (error) {
       this.disconnect(session);
       throw error;
     }
-    this.#typesVersion++;
-    this.#dispatch?.wake();
+    this.#changed();
     this.#logger.info(
       { worker: hello.workerId, agent: hello.agent, slots: hello.slots, attempts: hello.attempts.length },
       "worker connected",
@@ -163,10 +213,20 @@ export class Workers {
   /** The stream of a session ended. */
   disconnect(session: WorkerSession): void {
     session.end();
+    const { workerId, incarnation, leaving } = session;
     if (!this.#sessions.remove(session)) return;
-    this.#typesVersion++;
-    this.#dispatch?.wake();
-    this.#logger.info({ worker: session.workerId }, "worker disconnected");
+    this.board.disconnect(workerId, leaving);
+    if (leaving) {
+      // With nothing to wait for there is no lease to run out.
+      if (this.#jobs.attemptsOf(workerId).length === 0) this.#leases.forget(incarnation);
+      this.#drains.forget(incarnation);
+      this.#background.track(this.#names.left(workerId, this.#clock()), (error) =>
+        this.#logger.error({ err: error, worker: workerId }, "that a worker left could not be stored"),
+      );
+    }
+    this.#forgetIfGone(workerId);
+    this.#changed();
+    this.#logger.info({ worker: workerId }, leaving ? "worker left" : "worker disconnected");
   }
 
   /** The session of a process that may push lines. Throws Refused if it is not connected. */
@@ -179,22 +239,24 @@ export class Workers {
   /** A sign of life. */
   heard(session: WorkerSession): void {
     if (!this.#sessions.isCurrent(session)) return;
-    this.#leases.hear(session.incarnation, performance.now());
+    this.#leases.hear(session.incarnation, this.#monotonic());
+    this.board.heard(session.workerId, this.#clock());
   }
 
   /** The worker takes no more assignments. */
   leaving(session: WorkerSession): void {
     session.leaving = true;
-    this.#typesVersion++;
-    this.#dispatch?.wake();
+    this.#changed();
   }
 
   /** Folds a heartbeat. */
   heartbeat(session: WorkerSession, heartbeat: WorkerHeartbeat): void {
+    if (!this.#sessions.isCurrent(session)) return;
     const now = this.#clock();
     if (heartbeat.echoServerTimeUs !== 0n)
       session.measure(Number(heartbeat.echoServerTimeUs), Number(heartbeat.workerTimeUs), now);
     session.bufferedBytes = heartbeat.bufferedBytes;
+    this.board.measure(session);
     this.#attempts.heard(session);
   }
 
@@ -208,47 +270,51 @@ export class Workers {
     await this.#attempts.report(session, report);
   }
 
-  /** Looks at leases, and tells who has become silent or is lost. Call it about every second, however long the store takes. */
-  look(): void {
-    for (const { holder, state } of this.#leases.look(performance.now())) {
-      if (state === "lost") {
-        this.#leases.forget(holder);
-        this.#sessions
-          .ofIncarnation(holder)
-          ?.end(new Refused("unavailable", "No sign of life for the length of the lease."));
-      }
-      for (const job of this.#jobs.live()) {
-        const attempt = openAttempt(job.record);
-        if (attempt?.incarnation !== holder) continue;
-        if (state === "silent") this.#attempts.silent(job);
-        else
-          this.#background.track(
-            this.#attempts.lose(
-              job,
-              holder,
-              `worker ${attempt.workerId} has been silent for ${leaseMs / 1000} s; its lease ran out`,
-            ),
-            // Not stored: the lease runs out once more.
-            (error) => {
-              this.#logger.error({ err: error, job: job.id }, "a lost attempt could not be stored; it is tried again");
-              if (!this.#leases.watches(holder)) this.#leases.hear(holder, performance.now() - silentAfterMs);
-            },
-          );
-      }
-    }
+  /**
+   * Gives a worker no more work, whichever process has its name, until {@link undrain}. May be repeated. Resolves with its record when
+   * that is durable. Throws Refused.
+   */
+  async drain(workerId: string, reason: string, actor: Actor): Promise<WorkerRecord> {
+    await this.#drains.drain(workerId, reason, actor);
+    return this.#record(workerId);
   }
 
-  /** Asks a worker to take no more work and, with `stop`, to release what it runs and exit. Returns false if it is not connected. */
-  drain(workerId: string, stop: boolean, reason: string): boolean {
-    const session = this.#sessions.get(workerId);
-    if (session) this.leaving(session);
-    session?.say("drain", () => down({ case: "drain", value: { $typeName: "signalbox.v1.Drain", stop, reason } }));
-    return session !== undefined;
+  /** Lets a worker have work again. May be repeated. Resolves with its record when that is durable. Throws Refused. */
+  async undrain(workerId: string): Promise<WorkerRecord> {
+    await this.#drains.undrain(workerId);
+    return this.#record(workerId);
+  }
+
+  /** Asks a worker to release what it runs and exit; it gets no more work. Returns its record. Throws Refused. */
+  stop(workerId: string, reason: string): WorkerRecord {
+    this.#drains.stop(workerId, reason);
+    return this.#record(workerId);
+  }
+
+  /** Looks at leases, and tells who has become silent or is lost. Call it about every second, however long the store takes. */
+  look(): void {
+    for (const { holder, state } of this.#leases.look(this.#monotonic())) {
+      const workerId = this.#nameOf(holder);
+      if (workerId !== undefined) this.board.unheard(workerId, state);
+      if (state === "lost") {
+        this.#leases.forget(holder);
+        this.#drains.forget(holder);
+        const session = this.#sessions.ofIncarnation(holder);
+        session?.end(new Refused("unavailable", "No sign of life for the length of the lease."));
+        if (workerId !== undefined) this.#forgetIfGone(workerId);
+      }
+      for (const job of this.#jobs.live()) {
+        if (openAttempt(job.record)?.incarnation !== holder) continue;
+        if (state === "silent") this.#attempts.silent(job);
+        else this.#lose(job, holder);
+      }
+    }
+    this.board.beat();
   }
 
   /** Takes no more hellos and assigns nothing more. */
   beginDrain(): void {
-    this.#draining = true;
+    this.#stopping = true;
   }
 
   /** Resolves when nothing is being stored any more on this object's own account. */
@@ -256,13 +322,82 @@ export class Workers {
     await this.#background.settle();
   }
 
-  async #forgetOldest(): Promise<void> {
-    const busy = [...this.#jobs.live()].map((job) => openAttempt(job.record)?.workerId);
-    await this.#names.forgetOldest(new Set([...this.#sessions.names(), ...busy]));
+  #lose(job: Job, holder: string): void {
+    const workerId = openAttempt(job.record)?.workerId ?? "";
+    const reason = `worker ${workerId} has been silent for ${leaseMs / 1000} s; its lease ran out`;
+    // Not stored: the lease runs out once more.
+    this.#background.track(this.#attempts.lose(job, holder, reason), (error) => {
+      this.#logger.error({ err: error, job: job.id }, "a lost attempt could not be stored; it is tried again");
+      if (!this.#leases.watches(holder)) this.#leases.hear(holder, this.#monotonic() - silentAfterMs);
+    });
+  }
+
+  /** The name that a process holds. */
+  #nameOf(incarnation: string): string | undefined {
+    const session = this.#sessions.ofIncarnation(incarnation);
+    if (session) return session.workerId;
+    for (const [workerId, lease] of this.#names.all()) if (lease.incarnation === incarnation) return workerId;
+    return undefined;
+  }
+
+  #record(workerId: string): WorkerRecord {
+    return workerRecord(workerId, this.#names.check(workerId));
+  }
+
+  /** Who works, or what they offer, has changed. */
+  #changed(): void {
+    this.#typesVersion++;
+    this.#dispatch?.wake();
+  }
+
+  #isInUse(workerId: string): boolean {
+    if (this.isConnected(workerId) || this.#jobs.attemptsOf(workerId).length > 0) return true;
+    for (const job of this.#jobs.live()) if (job.record.workerId === workerId) return true;
+    return false;
+  }
+
+  /** Forgets a transient name whose process has left, or is lost and has no attempt any more. */
+  #forgetIfGone(workerId: string): void {
+    const lease = this.#names.get(workerId);
+    if (!lease?.hello?.transient || this.isConnected(workerId) || this.#jobs.attemptsOf(workerId).length > 0) return;
+    if (!this.#leases.watches(lease.incarnation)) this.#forget(workerId);
+  }
+
+  #forget(workerId: string): void {
+    this.board.forget(workerId);
+    this.#background.track(this.#names.forget(workerId), (error) =>
+      this.#logger.error({ err: error, worker: workerId }, "a worker's name could not be forgotten; it comes again"),
+    );
+    for (const job of this.#jobs.live()) if (job.record.workerId === workerId) this.#endIfOrphan(job);
+  }
+
+  /** Ends a job that waits for a worker whose name is forgotten. */
+  #endIfOrphan(job: Job): void {
+    const { workerId } = job.record;
+    if (workerId === "" || this.isKnown(workerId) || !foldWorkerGone(job.record, this.#clock())) return;
+    const end = job.update((before, now) => {
+      const record = foldWorkerGone(before, now);
+      const cause = create(WorkerGoneSchema, { workerId });
+      return record && { actor: serverActor, cause: { case: "workerGone", value: cause }, record };
+    });
+    this.#background.track(end, (error) =>
+      this.#logger.error(
+        { err: error, job: job.id },
+        "a job without its worker could not be ended; the next start does it",
+      ),
+    );
   }
 
   #afterEntry(job: Job, before: JobRecord | undefined): void {
     const was = before && openAttempt(before);
-    if (was?.number !== openAttempt(job.record)?.number || hasEnded(job.record)) this.#typesVersion++;
+    const open = openAttempt(job.record);
+    if (was?.number !== open?.number || hasEnded(job.record)) this.#typesVersion++;
+    if (was && was.workerId !== open?.workerId) {
+      this.board.attemptsChanged(was.workerId);
+      this.#forgetIfGone(was.workerId);
+    }
+    if (open && (was?.number !== open.number || before?.state !== job.record.state))
+      this.board.attemptsChanged(open.workerId);
+    this.#endIfOrphan(job);
   }
 }
