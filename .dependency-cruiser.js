@@ -29,6 +29,13 @@ export default {
       to: { path: "^(apps/|packages/(?!worker|protocol))" },
     },
     {
+      name: "command-knows-protocol-and-sdk",
+      comment: "It starts the server as a process and imports nothing of it.",
+      severity: "error",
+      from: { path: "^packages/cli/" },
+      to: { path: "^(apps/|packages/(?!cli|worker|protocol))" },
+    },
+    {
       name: "protocol-knows-nobody",
       severity: "error",
       from: { path: "^packages/protocol/" },

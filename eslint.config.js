@@ -38,5 +38,5 @@ export default ts.config(
   },
   { files: ["apps/web/**"], languageOptions: { globals: globals.browser } },
   { files: ["scripts/**", "packages/bench/**", "packages/cli/**", "**/*.test.ts"], rules: { "no-console": "off" } },
-  { files: ["**/*.js"], extends: [ts.configs.disableTypeChecked] },
+  { files: ["**/*.js", "**/*.cjs"], extends: [ts.configs.disableTypeChecked] },
 );

@@ -1,0 +1,81 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { dataFolder, readConnectConfig } from "@signalbox/worker/config";
+import { CliError, exitCodes, usageError } from "./exit-codes.ts";
+import { readLogin } from "./login-file.ts";
+
+/** Where the server is that a command speaks to, and what lets it in. */
+export interface Address {
+  readonly url: string;
+  /** Where browsers reach it, as far as this machine knows; undefined: it does not. */
+  readonly operatorUrl: string | undefined;
+  /** Where the token comes from, for people. */
+  readonly tokenFrom: string;
+  /** Throws CliError with where it was looked for. */
+  readonly readToken: () => Promise<string>;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Finds the server: --url, else SIGNALBOX_URL, else the server of the data folder SIGNALBOX_DATA, else the one that `signalbox login`
+ * stored, else the server of ~/.signalbox, else port 9090 of this machine. The token that login stored goes to that server only; else
+ * the rules of workers hold. Throws CliError.
+ */
+export async function findAddress(urlOption: string | undefined, env: Env): Promise<Address> {
+  const login = await readLogin(env);
+  const given = urlOption ?? (env.SIGNALBOX_URL || undefined);
+  const local = await readServerFile(dataFolder(env));
+  const here = local?.workerUrl;
+  const url = given ?? (env.SIGNALBOX_DATA ? here : (login?.url ?? here));
+  const token = env.SIGNALBOX_TOKEN || env.SIGNALBOX_TOKEN_FILE ? undefined : login;
+  const stored = token && url !== undefined && sameOrigin(token.url, url) ? token.token : undefined;
+  let config;
+  try {
+    config = readConnectConfig({ ...(url ? { url } : {}), ...(stored ? { token: stored } : {}), workerId: "cli" }, env);
+  } catch (error) {
+    throw usageError(error instanceof Error ? sentence(error.message) : String(error), "Set --url or SIGNALBOX_URL.");
+  }
+  return {
+    url: config.url,
+    operatorUrl: here && sameOrigin(here, config.url) ? local.operatorUrl : undefined,
+    tokenFrom: stored
+      ? "signalbox login"
+      : env.SIGNALBOX_TOKEN
+        ? "SIGNALBOX_TOKEN"
+        : env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token"),
+    readToken: async () => {
+      try {
+        return await config.readToken();
+      } catch (error) {
+        const sought = env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token");
+        throw new CliError(
+          exitCodes.notAllowed,
+          `No token for ${config.url}: ${sought} cannot be read.`,
+          "Sign in with: signalbox login URL. Or set SIGNALBOX_TOKEN or SIGNALBOX_TOKEN_FILE.",
+          { cause: error },
+        );
+      }
+    },
+  };
+}
+
+/** What a server writes into its data folder while it runs. Undefined if none does, or the file is no such file. */
+async function readServerFile(folder: string): Promise<{ workerUrl: string; operatorUrl: string } | undefined> {
+  try {
+    const file = JSON.parse(await readFile(join(folder, "server.json"), "utf8")) as Record<string, unknown>;
+    const { workerUrl, operatorUrl } = file;
+    return typeof workerUrl === "string" && typeof operatorUrl === "string" ? { workerUrl, operatorUrl } : undefined;
+  } catch {
+    // No server runs there, or the folder is not ours to read: the default address is tried.
+    return undefined;
+  }
+}
+
+function sameOrigin(a: string, b: string): boolean {
+  return URL.canParse(a) && URL.canParse(b) && new URL(a).origin === new URL(b).origin;
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

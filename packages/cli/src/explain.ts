@@ -1,0 +1,75 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Address } from "./address.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+
+/** Turns what a call threw into what a person is told. `what` says what did not happen (`Not paused`); empty where that is plain. */
+export function explain(error: unknown, address: Address, what = ""): CliError {
+  const refusal = ConnectError.from(error);
+  const { url } = address;
+  const say = (exitCode: number, why: string, hint = "") =>
+    new CliError(exitCode, what ? `${what}: ${why}` : why, hint, { cause: error });
+  switch (refusal.code) {
+    case Code.Unavailable:
+      return couldNotConnect(error)
+        ? new CliError(
+            exitCodes.noServer,
+            `No Signalbox at ${url}.`,
+            "Start one with: signalbox serve. Where it is elsewhere, sign in with: signalbox login URL.",
+            { cause: error },
+          )
+        : say(exitCodes.noServer, refusal.rawMessage);
+    case Code.Canceled:
+      return say(exitCodes.noServer, `the connection to ${url} broke.`);
+    case Code.DeadlineExceeded:
+      return say(
+        exitCodes.noServer,
+        `no answer from ${url} in time.`,
+        "Whether it happened is not known: look with signalbox jobs.",
+      );
+    case Code.Unauthenticated:
+    case Code.PermissionDenied:
+      return say(
+        exitCodes.notAllowed,
+        `${url} does not accept the token from ${address.tokenFrom}.`,
+        "Give the right one: signalbox login URL, SIGNALBOX_TOKEN or SIGNALBOX_TOKEN_FILE.",
+      );
+    case Code.NotFound:
+      return say(exitCodes.notFound, refusal.rawMessage);
+    case Code.Unimplemented:
+      return say(
+        exitCodes.failed,
+        `the server at ${url} does not know this call.`,
+        "It is older than this command: update it.",
+      );
+    case Code.Unknown:
+    case Code.Internal:
+      return hasSystemError(error)
+        ? say(
+            exitCodes.noServer,
+            `${url} does not speak gRPC (${refusal.rawMessage}).`,
+            "Give the port for workers and programs, 9090 unless it was changed.",
+          )
+        : say(exitCodes.failed, refusal.rawMessage);
+    default:
+      return say(exitCodes.failed, refusal.rawMessage);
+  }
+}
+
+/** Whether no connection could be made. */
+export function couldNotConnect(error: unknown): boolean {
+  return systemErrors(error).some((code) => /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code));
+}
+
+function hasSystemError(error: unknown): boolean {
+  return systemErrors(error).length > 0;
+}
+
+/** Codes of the system or of Node among an error and its causes. */
+function systemErrors(error: unknown): string[] {
+  const codes: string[] = [];
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (typeof code === "string") codes.push(code);
+  }
+  return codes;
+}

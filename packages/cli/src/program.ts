@@ -1,0 +1,378 @@
+import { Argument, Command, InvalidArgumentError, Option, type CommanderError } from "commander";
+import { parseDuration } from "./durations.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+import { Invocation, type CommonOptions } from "./invocation.ts";
+import type { SteerOptions } from "./verbs/steer.ts";
+import { levelChoices, stateWords } from "./words.ts";
+
+/** How a command line ended: the exit code is set by its verb. */
+export interface ProgramRun {
+  exitCode: number;
+}
+
+const exitCodeHelp = `
+Exit codes:
+  0    done
+  1    refused, or failed
+  2    the command line cannot be understood
+  3    no such job, attempt or worker, or several fit
+  4    no server at the address, or no link to it
+  5    the token is missing or not accepted
+  6    asked, but not decided in time: what was asked stands
+  130  Ctrl+C
+
+Environment:
+  SIGNALBOX_URL, SIGNALBOX_TOKEN, SIGNALBOX_TOKEN_FILE, SIGNALBOX_DATA   which server, as for workers
+  NO_COLOR, FORCE_COLOR                                                  colours off, or on`;
+
+/**
+ * The tree of verbs. What a verb does is loaded when it runs, so that the command starts fast. `run` takes the exit code of the verb;
+ * a command line that cannot be understood throws CommanderError.
+ */
+export function createProgram(version: string, run: ProgramRun): Command {
+  const program = new Command("signalbox")
+    .description("The control room for long-running jobs: start, watch and steer them from a terminal.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [verb]", "print help for a verb")
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .addHelpText("after", exitCodeHelp);
+  withCommonOptions(program);
+
+  /** A verb that ends at a signal. */
+  const verb = <Args extends unknown[]>(
+    command: Command,
+    act: (invocation: Invocation, ...args: Args) => Promise<number>,
+  ) => {
+    withCommonOptions(command);
+    command.action(async (...args: unknown[]) => {
+      const invocation = new Invocation({ ...program.opts<CommonOptions>(), ...command.opts<CommonOptions>() });
+      try {
+        // Commander puts the command itself last.
+        run.exitCode = await invocation.interruptible(() => act(invocation, ...(args.slice(0, -1) as Args)));
+      } finally {
+        await invocation.close();
+      }
+    });
+  };
+  const job = () => new Argument("<job>", "id, unique beginning of an id, or unique name");
+  const jobsArgument = () => new Argument("<job...>", "ids, unique beginnings of ids, or unique names");
+  const worker = () => new Argument("<worker>", "name of a worker");
+
+  program
+    .command("serve")
+    .summary("start the server")
+    .description("Starts the server that comes with this clone, with the options and settings of the server.")
+    .argument("[options...]", "see signalbox serve --help")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action(async (args: string[]) => {
+      run.exitCode = await (await import("./verbs/serve.ts")).serve(args);
+    });
+
+  verb(
+    program
+      .command("start")
+      .summary("start a job")
+      .description(
+        "Starts a job of a type that a worker offers. With --follow or --wait the exit code is the job's outcome.",
+      )
+      .addArgument(new Argument("<type>", "job type, see signalbox types"))
+      .addArgument(new Argument("[key=value...]", "parameters; what a value is follows from the type's schema"))
+      .option("--parameters <json>", "parameters as JSON, as a file with it, or - for standard input")
+      .option("--name <name>", "what the job is called (default: the type)")
+      .option("--label <key=value>", "label of the job; may be repeated", collect)
+      .option("--speed <items/s>", "items per second, or unlimited")
+      .option("--priority <number>", "place in the queue, -100 to 100; higher goes first")
+      .addOption(new Option("--level <level>", "lowest level that it sends").choices(levelChoices))
+      .option("--paused", "hold it in the queue until it is resumed")
+      .option("--worker <worker>", "the only worker that may run it")
+      .option("-f, --follow", "print its log until it has ended")
+      .option("--wait", "wait until it has ended"),
+    async (invocation, type: string, words: string[], options: object) =>
+      (await import("./verbs/start.ts")).start(invocation, type, words, options),
+  );
+
+  verb(
+    program
+      .command("jobs")
+      .summary("list jobs")
+      .description("Lists jobs, newest first.")
+      .addOption(new Option("--state <state...>", "only jobs in these states").choices(stateWords))
+      .option("--type <type>", "only jobs of this type")
+      .option("--limit <number>", "at most so many; 0: all", wholeNumber, 50)
+      .option("-w, --watch", "keep the list up to date until Ctrl+C")
+      .option("--wide", "do not cut columns to the width of the terminal"),
+    async (invocation, options: { limit: number }) => (await import("./verbs/jobs.ts")).jobs(invocation, options),
+  );
+
+  verb(
+    program
+      .command("job")
+      .summary("show one job")
+      .description("Shows one job: its levers asked and observed, its commands with their receipts, its attempts.")
+      .addArgument(job()),
+    async (invocation, ref: string) => (await import("./verbs/job.ts")).job(invocation, ref),
+  );
+
+  verb(
+    program
+      .command("logs")
+      .summary("print a job's log")
+      .description(
+        "Prints the log of a job's newest attempt. What a terminal would obey in it is made visible; colours stay on a terminal.",
+      )
+      .addArgument(job())
+      .option("-f, --follow", "go on until the job has ended, also over lost links")
+      .option("--from <line>", "begin at this line", positiveNumber)
+      .option("--lines <number>", "print at most so many lines", wholeNumber)
+      .option("--tail <number>", "begin so many lines before the end", wholeNumber)
+      .option("--attempt <number>", "another attempt than the newest", positiveNumber)
+      .addOption(new Option("--level <level>", "only lines of this level and above").choices(levelChoices))
+      .option("--raw", "print the exact bytes and nothing else")
+      .option("--timestamps", "print the time of each line")
+      .option("--exit-code", "with --follow: end with the job's outcome"),
+    async (invocation, ref: string, options: object) =>
+      (await import("./verbs/logs.ts")).logs(invocation, ref, options),
+  );
+
+  const steer = async () => import("./verbs/steer.ts");
+  verb(
+    withReceipt(program.command("pause").summary("make jobs stand still").addArgument(jobsArgument()))
+      .description("Makes jobs stand still at their next safe point; holds those that wait in the queue.")
+      .addOption(durationOption("--for <time>", "for so long, then let them run again"))
+      .option("--reason <text>", "why, for people"),
+    async (invocation, refs: string[], options: SteerOptions) => (await steer()).pause(invocation, refs, options),
+  );
+  verb(
+    withReceipt(program.command("resume").summary("let jobs go on").addArgument(jobsArgument()))
+      .description("Lets jobs go on that stand still or are held.")
+      .option("--reason <text>", "why, for people"),
+    async (invocation, refs: string[], options: SteerOptions) => (await steer()).resume(invocation, refs, options),
+  );
+  verb(
+    withReceipt(program.command("cancel").summary("end jobs").addArgument(jobsArgument()))
+      .description("Ends jobs. A second cancel may shorten the grace. Waits for the end: the grace and 5 s.")
+      .addOption(
+        durationOption("--grace <time>", "how long a job may take to end by itself; 0: at once (default: 10s)"),
+      )
+      .option("--reason <text>", "why, for people"),
+    async (invocation, refs: string[], options: SteerOptions) => (await steer()).cancel(invocation, refs, options),
+  );
+  verb(
+    withReceipt(program.command("speed").summary("set a job's speed").addArgument(job()))
+      .description("Sets how many items a second a job may do.")
+      .addArgument(new Argument("<items/s>", "items per second, or unlimited"))
+      .addOption(durationOption("--for <time>", "for so long, then back to what it was")),
+    async (invocation, ref: string, text: string, options: SteerOptions) =>
+      (await steer()).speed(invocation, ref, text, options),
+  );
+  verb(
+    withReceipt(program.command("level").summary("set the lowest level that a job sends").addArgument(job()))
+      .description("Sets the lowest level of lines that a job sends.")
+      .addArgument(
+        new Argument("<level>", "a level, or 0 (error), 1 (info), 2 (debug)").choices([...levelChoices, "0", "1", "2"]),
+      )
+      .addOption(durationOption("--for <time>", "for so long, then back to what it was")),
+    async (invocation, ref: string, text: string, options: SteerOptions) =>
+      (await steer()).level(invocation, ref, text, options),
+  );
+  verb(
+    withReceipt(program.command("priority").summary("set a waiting job's place in the queue").addArgument(job()))
+      .description("Sets the place of a waiting job in the queue. Refused for a job that runs.")
+      .addArgument(new Argument("<number>", "-100 to 100; higher goes first, 0 is normal"))
+      // So that -5 is a number, not an option.
+      .allowUnknownOption(),
+    async (invocation, ref: string, text: string, options: SteerOptions) =>
+      (await steer()).priority(invocation, ref, text, options),
+  );
+  verb(
+    withReceipt(program.command("set").summary("change a job's parameters").addArgument(job()))
+      .description("Changes parameters of a job and keeps its others. What a value is follows from the type's schema.")
+      .addArgument(new Argument("[key=value...]", "parameters"))
+      .option("--unset <key>", "leave a parameter out; may be repeated", collect),
+    async (invocation, ref: string, words: string[], options: SteerOptions) =>
+      (await steer()).set(invocation, ref, words, options),
+  );
+  verb(
+    program
+      .command("withdraw")
+      .summary("take a command back")
+      .description("Takes back a command that no worker has got yet: the newest one, or the one with a generation.")
+      .addArgument(job())
+      .argument("[generation]", "of the command, see signalbox job"),
+    async (invocation, ref: string, generation: string | undefined) =>
+      (await import("./verbs/retry.ts")).withdraw(invocation, ref, generation),
+  );
+  verb(
+    program
+      .command("retry")
+      .summary("run a job again")
+      .description("Queues another attempt of a job that failed, was canceled, or has been lost for 45 s.")
+      .addArgument(job()),
+    async (invocation, ref: string) => (await import("./verbs/retry.ts")).retry(invocation, ref),
+  );
+  verb(
+    program
+      .command("give-up")
+      .summary("end a lost job without its worker's word")
+      .description("Ends the attempt of a job that has been lost for 45 s. Its process may still run.")
+      .addArgument(job())
+      .option("--reason <text>", "why, for people"),
+    async (invocation, ref: string, options: object) =>
+      (await import("./verbs/retry.ts")).giveUp(invocation, ref, options),
+  );
+  verb(
+    program
+      .command("send")
+      .summary("send input into a running job")
+      .description("Sends a text, or else standard input, into a running job.")
+      .addArgument(job())
+      .argument("[text]", "sent as a line; without it standard input is sent as it is")
+      .option("--eof", "then end the job's input")
+      .option("--no-newline", "send the text without a line end"),
+    async (invocation, ref: string, text: string | undefined, options: { newline: boolean }) =>
+      (await import("./verbs/send.ts")).send(invocation, ref, text, options),
+  );
+
+  verb(
+    program
+      .command("workers")
+      .summary("list workers")
+      .description("Lists workers: how they are heard, what they run.")
+      .option("-w, --watch", "keep the list up to date until Ctrl+C")
+      .option("--wide", "do not cut columns to the width of the terminal"),
+    async (invocation, options: object) => (await import("./verbs/workers.ts")).workers(invocation, options),
+  );
+  verb(
+    program
+      .command("drain")
+      .summary("give a worker no more work")
+      .description("Gives a worker no more work, until undrain. What it runs goes on.")
+      .addArgument(worker())
+      .option("--stop", "release what it runs, and let it exit")
+      .option("--reason <text>", "why, for people"),
+    async (invocation, id: string, options: object) =>
+      (await import("./verbs/workers.ts")).drain(invocation, id, options),
+  );
+  verb(
+    program
+      .command("undrain")
+      .summary("let a worker have work again")
+      .description("Lets a worker have work again.")
+      .addArgument(worker()),
+    async (invocation, id: string) => (await import("./verbs/workers.ts")).undrain(invocation, id),
+  );
+  verb(
+    program
+      .command("types")
+      .summary("list job types")
+      .description("Lists the job types that connected workers offer; one of them with its parameters.")
+      .addArgument(new Argument("[type]", "only this one, with its parameters")),
+    async (invocation, type: string | undefined) => (await import("./verbs/types.ts")).types(invocation, type),
+  );
+
+  verb(
+    program
+      .command("login")
+      .summary("remember a server and its token")
+      .description("Checks a token against a server, and remembers both for this user.")
+      .argument("[url]", "the server's port for workers and programs, such as http://127.0.0.1:9090")
+      .option("--token-stdin", "read the token from standard input")
+      .option("--token-file <file>", "read the token from a file"),
+    async (invocation, url: string | undefined, options: object) =>
+      (await import("./verbs/login.ts")).login(invocation, url, options),
+  );
+  verb(
+    program.command("logout").summary("forget them").description("Forgets what login has remembered."),
+    async (invocation) => (await import("./verbs/login.ts")).logout(invocation),
+  );
+  verb(
+    program
+      .command("link")
+      .summary("print a link that signs a browser in")
+      .description("Prints a link that signs a browser in, once, within 15 minutes.")
+      .option("--from <url>", "where browsers reach the server (default: known for a server on this machine)"),
+    async (invocation, options: object) => (await import("./verbs/login.ts")).link(invocation, options),
+  );
+  program
+    .command("completion")
+    .summary("print a script that completes this command")
+    .description("Prints a script that completes verbs, options, jobs, types and workers.")
+    .addArgument(new Argument("<shell>").choices(["bash", "zsh", "fish"]))
+    .addHelpText("after", completionHelp)
+    .action(async (shell: "bash" | "zsh" | "fish") => {
+      process.stdout.write((await import("./completion-scripts.ts")).completionScript(shell));
+    });
+  program
+    .command("complete", { hidden: true })
+    .argument("[words...]")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action(async (words: string[]) => {
+      const { complete } = await import("./completion.ts");
+      process.stdout.write(await complete(createProgram(version, { exitCode: 0 }), words));
+    });
+  for (const each of [program, ...program.commands])
+    each
+      .exitOverride()
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "signalbox: ")) });
+  return program;
+}
+
+/** The exit code of what a parser of command lines throws. */
+export function parserExitCode(error: CommanderError): number {
+  return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+}
+
+const completionHelp = `
+Load it:
+  bash   source <(signalbox completion bash)
+  zsh    source <(signalbox completion zsh)
+  fish   signalbox completion fish | source`;
+
+function withCommonOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--url <url>", "the server's port for workers and programs").helpGroup("Options of every verb:"),
+    )
+    .addOption(new Option("--json", "print JSON, one object a line").helpGroup("Options of every verb:"))
+    .addOption(new Option("-q, --quiet", "say nothing beside the output").helpGroup("Options of every verb:"))
+    .addOption(new Option("--verbose", "say more about what went wrong").helpGroup("Options of every verb:"))
+    .addOption(
+      new Option("--color <when>", "colours").choices(["auto", "always", "never"]).helpGroup("Options of every verb:"),
+    );
+}
+
+function withReceipt(command: Command): Command {
+  return command
+    .option("--no-wait", "do not wait until the worker has put it into effect")
+    .addOption(durationOption("--timeout <time>", "wait for at most so long (default: 10s)"));
+}
+
+function durationOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    try {
+      return parseDuration(text);
+    } catch (error) {
+      throw error instanceof CliError ? new InvalidArgumentError(`${error.message} ${error.hint}`) : error;
+    }
+  });
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("Give a whole number.");
+  return Number(text);
+}
+
+function positiveNumber(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError("Give a whole number from 1 on.");
+  return Number(text);
+}
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}

@@ -1,0 +1,74 @@
+import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { JobService, LiveService, LogService } from "@signalbox/protocol";
+import type { Address } from "./address.ts";
+import { couldNotConnect, explain } from "./explain.ts";
+import { CliError } from "./exit-codes.ts";
+
+/** A call that is not answered within this has failed, milliseconds. */
+const callTimeoutMs = 10_000;
+const windowBytes = 4 * 1024 * 1024;
+const largestMessage = 16 * 1024 * 1024;
+
+/** The server, spoken to over one connection. */
+export interface Room {
+  readonly address: Address;
+  readonly jobs: Client<typeof JobService>;
+  readonly logs: Client<typeof LogService>;
+  readonly live: Client<typeof LiveService>;
+  /**
+   * Calls once, and again where the answer was lost on the way: for calls that have one effect however often they arrive. `what` did
+   * not happen if it throws CliError.
+   */
+  call<T>(what: string, act: () => Promise<T>): Promise<T>;
+  close(): void;
+}
+
+/** Prepares to speak to the server at an address; connects with the first call. Throws CliError without a token. */
+export async function openRoom(address: Address): Promise<Room> {
+  const token = await address.readToken();
+  const session = new Http2SessionManager(
+    address.url,
+    { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
+    { settings: { initialWindowSize: windowBytes } },
+  );
+  const transport = createGrpcTransport({
+    baseUrl: address.url,
+    sessionManager: session,
+    defaultTimeoutMs: callTimeoutMs,
+    acceptCompression: [],
+    readMaxBytes: largestMessage,
+    interceptors: [
+      (next) => (request) => {
+        request.header.set("authorization", `Bearer ${token}`);
+        return next(request);
+      },
+    ],
+  });
+  return {
+    address,
+    jobs: createClient(JobService, transport),
+    logs: createClient(LogService, transport),
+    live: createClient(LiveService, transport),
+    async call(what, act) {
+      try {
+        try {
+          return await act();
+        } catch (error) {
+          if (!wasLostOnTheWay(error)) throw error;
+          return await act();
+        }
+      } catch (error) {
+        throw error instanceof CliError ? error : explain(error, address, what);
+      }
+    },
+    close: () => session.abort(),
+  };
+}
+
+/** Whether it is open what became of a call: its connection broke. Not if none could be made. */
+export function wasLostOnTheWay(error: unknown): boolean {
+  const { code } = ConnectError.from(error);
+  // A stream that was cut off is 'canceled' too; nothing here cancels calls.
+  return (code === Code.Unavailable || code === Code.Canceled) && !couldNotConnect(error);
+}

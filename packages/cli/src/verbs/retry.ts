@@ -1,0 +1,54 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { CommandSchema, type JobRecord } from "@signalbox/protocol";
+import { isOpen } from "@signalbox/protocol/job-state";
+import { CliError, exitCodes, usageError } from "../exit-codes.ts";
+import type { Invocation } from "../invocation.ts";
+import { jobJson } from "../json.ts";
+import { resolveJob } from "../resolve-job.ts";
+import { sanitise } from "../sanitise.ts";
+
+/** Queues another attempt of a job that has ended or is lost. */
+export async function retry(invocation: Invocation, ref: string): Promise<number> {
+  const room = await invocation.room();
+  const { job } = await resolveJob(room, ref);
+  const request = { requestId: randomUUID(), jobId: job.id };
+  const answer = await room.call("No new attempt", () => room.jobs.retryJob(request));
+  const next = (answer.job?.attempts.at(-1)?.number ?? 0) + 1;
+  return report(invocation, answer.job, `waits for a worker: attempt ${next}`);
+}
+
+/** Ends the attempt of a lost job without its worker's word. */
+export async function giveUp(
+  invocation: Invocation,
+  ref: string,
+  { reason }: { readonly reason?: string },
+): Promise<number> {
+  const room = await invocation.room();
+  const { job } = await resolveJob(room, ref);
+  const command = create(CommandSchema, { action: { case: "giveUp", value: { reason: reason ?? "" } } });
+  const request = { requestId: randomUUID(), jobId: job.id, command };
+  const answer = await room.call("Not given up", () => room.jobs.sendCommand(request));
+  return report(invocation, answer.job, "given up; its process may still run");
+}
+
+/** Takes back the newest command that is not delivered yet, or the one with a generation. */
+export async function withdraw(invocation: Invocation, ref: string, given: string | undefined): Promise<number> {
+  if (given !== undefined && !/^\d{1,18}$/.test(given))
+    throw usageError(`'${given}' is no generation.`, "signalbox job ID --json lists receipts with their generation.");
+  const room = await invocation.room();
+  const { job } = await resolveJob(room, ref);
+  const generation = given === undefined ? job.receipts.filter(isOpen).at(-1)?.generation : BigInt(given);
+  if (generation === undefined)
+    throw new CliError(exitCodes.failed, `Nothing to take back: no command waits for ${sanitise(job.name)}.`);
+  const command = create(CommandSchema, { action: { case: "withdrawGeneration", value: generation } });
+  const request = { requestId: randomUUID(), jobId: job.id, command };
+  const answer = await room.call("Not taken back", () => room.jobs.sendCommand(request));
+  return report(invocation, answer.job, "the command was taken back before it was delivered");
+}
+
+async function report({ out }: Invocation, job: JobRecord | undefined, what: string): Promise<number> {
+  if (job && out.json) await out.object(jobJson({ job, vitals: undefined }));
+  else if (job) await out.line(`${sanitise(job.name)}: ${what}`);
+  return exitCodes.ok;
+}

@@ -1,0 +1,219 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  CommandSchema,
+  HoldSchema,
+  ReceiptState,
+  ReceiptStateSchema,
+  RunMode,
+  type JobRecord,
+  type LeverValue,
+} from "@signalbox/protocol";
+import { isOpen, setting } from "@signalbox/protocol/job-state";
+import { CliError, exitCodes, usageError } from "../exit-codes.ts";
+import type { Invocation } from "../invocation.ts";
+import { enumWord, receiptJson } from "../json.ts";
+import { lastingValue, levelValue, parametersValue, priorityValue, runValue, speedValue } from "../lever-values.ts";
+import { parseAssignments } from "../parameters.ts";
+import { followReceipt, outcomeWords, pendingWords, type Standing } from "../receipts.ts";
+import { resolveJobs, type FoundJob } from "../resolve-job.ts";
+import type { Room } from "../room.ts";
+import { sanitise } from "../sanitise.ts";
+
+/** Options of the verbs that move a lever. Times in milliseconds. */
+export interface SteerOptions {
+  readonly reason?: string;
+  readonly grace?: number;
+  readonly for?: number;
+  readonly wait: boolean;
+  readonly timeout?: number;
+}
+
+const defaultGraceMs = 10_000;
+const defaultTimeoutMs = 10_000;
+/** A cancel has been decided when the job is over: beyond its grace the worker may take so long to say so. */
+const afterGraceMs = 5_000;
+/** How often a change is made again on top of what somebody else changed meanwhile. */
+const tries = 5;
+
+export function pause(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
+  return steer(invocation, refs, options, "Not paused", () => runValue(RunMode.PAUSE, options.reason));
+}
+
+export function resume(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
+  return steer(invocation, refs, options, "Not resumed", () => runValue(RunMode.RUN, options.reason));
+}
+
+export function cancel(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
+  const graceMs = options.grace ?? defaultGraceMs;
+  const timeout = options.timeout ?? graceMs + afterGraceMs;
+  return steer(invocation, refs, { ...options, timeout }, "Not canceled", () =>
+    runValue(RunMode.CANCEL, options.reason, graceMs),
+  );
+}
+
+export function speed(invocation: Invocation, ref: string, text: string, options: SteerOptions): Promise<number> {
+  const value = speedValue(text);
+  return steer(invocation, [ref], options, "Speed not changed", () => value);
+}
+
+export function level(invocation: Invocation, ref: string, text: string, options: SteerOptions): Promise<number> {
+  const value = levelValue(text);
+  return steer(invocation, [ref], options, "Log level not changed", () => value);
+}
+
+export function priority(invocation: Invocation, ref: string, text: string, options: SteerOptions): Promise<number> {
+  const value = priorityValue(text);
+  return steer(invocation, [ref], options, "Priority not changed", () => value);
+}
+
+/** Sets some parameters and keeps the others; `unset` leaves some out. */
+export async function set(
+  invocation: Invocation,
+  ref: string,
+  words: string[],
+  options: SteerOptions & { readonly unset?: string[] },
+): Promise<number> {
+  const unset = options.unset ?? [];
+  if (words.length + unset.length === 0) throw usageError("Nothing to set: give key=value.");
+  const room = await invocation.room();
+  const { types } = await room.call("Parameters not changed", () => room.jobs.listJobTypes({}));
+  return steer(invocation, [ref], options, "Parameters not changed", (job) => {
+    const schema = types.find(({ type }) => type?.name === job.type)?.type?.parametersSchema;
+    const now = setting(job, "parameters")?.value?.value;
+    const parameters = {
+      ...(now?.case === "parameters" ? now.value.parameters : {}),
+      ...parseAssignments(words, schema),
+    };
+    for (const key of unset) delete parameters[key];
+    return parametersValue(parameters);
+  });
+}
+
+/** What became of one job's command. */
+interface Result {
+  readonly found: FoundJob;
+  readonly standing: Standing | undefined;
+  readonly refusal: CliError | undefined;
+}
+
+/**
+ * Sends one command to each of the jobs, follows them to their receipts, and says what became of each. The exit code is that of the
+ * first job with which it did not go well.
+ */
+async function steer(
+  invocation: Invocation,
+  refs: string[],
+  options: SteerOptions,
+  notDone: string,
+  makeValue: (job: JobRecord) => LeverValue,
+): Promise<number> {
+  const { out, signal } = invocation;
+  const room = await invocation.room();
+  const found = await resolveJobs(room, refs);
+  invocation.interruptedNote = "What was asked stands: signalbox job ID shows what becomes of it.";
+  let waiting = 0;
+  const results = await Promise.all(
+    found.map(async (each): Promise<Result> => {
+      try {
+        const { job, generation } = await sendOnTop(room, each.job, options.for, makeValue);
+        const sent = job.receipts.find((receipt) => receipt.generation === generation);
+        if (!options.wait)
+          return { found: each, standing: { receipt: sent, job, vitals: each.vitals }, refusal: undefined };
+        waiting++;
+        const standing = await followReceipt(room, job, generation, {
+          timeoutMs: options.timeout ?? defaultTimeoutMs,
+          signal,
+          onWait: (now) =>
+            out.status(
+              waiting > 1 ? `${waiting} jobs have not answered yet` : `${job.name}: ${pendingWords(now, Date.now())}`,
+            ),
+        });
+        waiting--;
+        return { found: each, standing, refusal: undefined };
+      } catch (error) {
+        if (!(error instanceof CliError)) throw error;
+        return { found: each, standing: undefined, refusal: error };
+      }
+    }),
+  );
+  let exitCode: number = exitCodes.ok;
+  for (const result of results) {
+    const code = await report(invocation, result, notDone, options.wait);
+    if (exitCode === exitCodes.ok) exitCode = code;
+  }
+  return exitCode;
+}
+
+/** Says what became of a command, and returns the exit code that it means. */
+async function report(
+  { out }: Invocation,
+  { found, standing, refusal }: Result,
+  notDone: string,
+  wait: boolean,
+): Promise<number> {
+  const { id } = found.job;
+  const name = sanitise(found.job.name);
+  if (refusal || !standing) {
+    const reason = refusal?.message ?? "";
+    if (out.json) await out.object({ jobId: id, name: found.job.name, outcome: "refused", reason });
+    out.error(
+      `${name}: ${notDone.charAt(0).toLowerCase()}${notDone.slice(1)}: ${sanitise(reason)}${refusal?.hint ? `\n${refusal.hint}` : ""}`,
+    );
+    return refusal?.exitCode ?? exitCodes.failed;
+  }
+  const { receipt } = standing;
+  const open = !receipt || isOpen(receipt);
+  const done = receipt?.state === ReceiptState.APPLIED || receipt?.state === ReceiptState.PROVED;
+  if (out.json) {
+    const outcome = open ? (wait ? "pending" : "accepted") : enumWord(ReceiptStateSchema, receipt.state);
+    await out.object({
+      jobId: id,
+      name: found.job.name,
+      outcome,
+      ...(receipt ? { receipt: receiptJson(receipt) } : {}),
+    });
+  } else if (open && !wait) await out.line(`${name}: accepted`);
+  else if (open || done) await out.line(`${name}: ${outcomeWords(standing)}`);
+  if (done || (open && !wait)) return exitCodes.ok;
+  if (open) return exitCodes.pending;
+  if (!out.json) out.error(`${name}: ${notDone.charAt(0).toLowerCase()}${notDone.slice(1)}: ${outcomeWords(standing)}`);
+  return exitCodes.failed;
+}
+
+/**
+ * Sends the command that `makeValue` makes of the job. What builds on the job's present levers (a value that holds for a time and goes
+ * back, parameters that are merged) is refused if they have changed meanwhile, and made anew.
+ */
+async function sendOnTop(
+  room: Room,
+  seen: JobRecord,
+  holdMs: number | undefined,
+  makeValue: (job: JobRecord) => LeverValue,
+): Promise<{ job: JobRecord; generation: bigint }> {
+  let job = seen;
+  for (let left = tries; ; left--) {
+    const value = makeValue(job);
+    const lever = value.value.case;
+    if (!lever) throw new RangeError("a value names its lever");
+    const onTop = holdMs !== undefined || lever === "parameters";
+    const requestId = randomUUID();
+    const command = create(CommandSchema, {
+      action: { case: "set", value },
+      ...(holdMs === undefined
+        ? {}
+        : { hold: create(HoldSchema, { durationMs: BigInt(holdMs), then: lastingValue(job, lever) }) }),
+      ifGeneration: onTop ? (job.spec?.generation ?? 0n) : 0n,
+    });
+    try {
+      const answer = await room.call("", () => room.jobs.sendCommand({ requestId, jobId: job.id, command }));
+      return { job: answer.job ?? job, generation: answer.generation };
+    } catch (error) {
+      const cause = error instanceof CliError ? error.cause : undefined;
+      if (!(cause instanceof ConnectError) || cause.code !== Code.Aborted || left === 1) throw error;
+      const fresh = await room.call("", () => room.jobs.getJob({ jobId: job.id }));
+      job = fresh.job ?? job;
+    }
+  }
+}
