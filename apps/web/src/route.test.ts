@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { jobPath, parseRoute } from "./route.ts";
+import { jobPath, parseRoute, workersPath } from "./route.ts";
 
 const route = (path: string) => parseRoute(new URL(path, "http://localhost:8080"));
 
@@ -21,6 +21,17 @@ test("a job's URL names attempt and marked lines", () => {
   expect(route("/jobs/%")).toMatchObject({ page: "job", id: "%" });
 });
 
+test("the page of workers keeps the open worker, view, words and fold in its URL", () => {
+  const place = { worker: "a:b c", view: "draining", query: "zone=a gpu", unfolded: true } as const;
+  expect(route(workersPath(place))).toEqual({ page: "workers", ...place });
+  expect(workersPath({})).toBe("/workers");
+  expect(route("/workers/")).toEqual({ page: "workers", worker: undefined, view: "all", query: "", unfolded: false });
+});
+
 test("other paths lead nowhere", () => {
-  expect([route("/workers"), route("/jobs/a/b")].map((r) => r.page)).toEqual(["nowhere", "nowhere"]);
+  expect([route("/audit"), route("/jobs/a/b"), route("/workers/a")].map(({ page }) => page)).toEqual([
+    "nowhere",
+    "nowhere",
+    "nowhere",
+  ]);
 });

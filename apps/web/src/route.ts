@@ -1,6 +1,7 @@
 import { parseView, type JobView } from "./jobs/job-views.ts";
 import type { MarkedLines } from "./logs/log-surface.ts";
 import { parseMarked } from "./logs/marked-lines.ts";
+import { parseWorkerView, type WorkerView } from "./workers/worker-views.ts";
 
 /** What a URL of this page shows. */
 export type Route =
@@ -12,12 +13,34 @@ export type Route =
       readonly attempt: number | undefined;
       readonly marked: MarkedLines | undefined;
     }
+  | ({ readonly page: "workers" } & WorkersPlace)
   | { readonly page: "nowhere" };
+
+/** What the page of workers shows. */
+export interface WorkersPlace {
+  /** The worker whose details are open. */
+  readonly worker: string | undefined;
+  readonly view: WorkerView;
+  /** Words that a worker must have. */
+  readonly query: string;
+  /** Workers that are gone are shown too. */
+  readonly unfolded: boolean;
+}
 
 /** Reads a URL. */
 export function parseRoute(url: URL): Route {
   if (url.pathname === "/" || /^\/jobs\/?$/.test(url.pathname))
     return { page: "jobs", view: parseView(url.searchParams.get("view")) };
+  if (/^\/workers\/?$/.test(url.pathname)) {
+    const { searchParams } = url;
+    return {
+      page: "workers",
+      worker: searchParams.get("worker") || undefined,
+      view: parseWorkerView(searchParams.get("view")),
+      query: searchParams.get("q") ?? "",
+      unfolded: searchParams.get("gone") === "shown",
+    };
+  }
   const job = /^\/jobs\/([^/]+)\/?$/.exec(url.pathname)?.[1];
   if (!job) return { page: "nowhere" };
   const attempt = Number(url.searchParams.get("attempt"));
@@ -32,6 +55,16 @@ export function parseRoute(url: URL): Route {
 /** The path of a job's page. */
 export function jobPath(id: string): string {
   return `/jobs/${encodeURIComponent(id)}`;
+}
+
+/** The path of the page of workers. */
+export function workersPath({ worker, view, query, unfolded }: Partial<WorkersPlace>): string {
+  const search = new URLSearchParams();
+  if (worker !== undefined) search.set("worker", worker);
+  if (view !== undefined && view !== "all") search.set("view", view);
+  if (query) search.set("q", query);
+  if (unfolded) search.set("gone", "shown");
+  return search.size > 0 ? `/workers?${search.toString()}` : "/workers";
 }
 
 function decode(text: string): string {

@@ -17,6 +17,12 @@ import {
   type StartJobRequest,
   type Subscription,
   type Vitals,
+  type DrainWorkerRequest,
+  type UndrainWorkerRequest,
+  type WorkerRecord,
+  type WorkerVitals,
+  WorkerRecordSchema,
+  WorkerVitalsSchema,
 } from "@signalbox/protocol";
 
 type Step = MessageInitShape<typeof WatchResponseSchema>;
@@ -29,6 +35,9 @@ export class TestRoom {
   readonly transport: Transport;
   readonly commands: SendCommandRequest[] = [];
   readonly started: StartJobRequest[] = [];
+  readonly drains: (DrainWorkerRequest | UndrainWorkerRequest)[] = [];
+  /** Answers DrainWorker and UndrainWorker; the default stores nothing and answers with the record as it is. May throw a ConnectError. */
+  onDrain: (request: DrainWorkerRequest | UndrainWorkerRequest) => Promise<void> | void = () => {};
   /** Answers SendCommand; the default stores nothing and answers with the record as it is. May throw a ConnectError. */
   onCommand: (request: SendCommandRequest) => void = () => {};
   /** Resolves before ReadLogs answers; tests replace it to hold answers back. */
@@ -36,6 +45,8 @@ export class TestRoom {
   readonly #jobs = new Map<string, JobRecord>();
   readonly #vitals = new Map<string, Vitals>();
   readonly #entries = new Map<string, JobEntry[]>();
+  readonly #workers = new Map<string, WorkerRecord>();
+  readonly #workerVitals = new Map<string, WorkerVitals>();
   readonly #log: LogEntry[] = [];
   #end = 1;
   #types: OfferedJobType[] = [];
@@ -72,6 +83,8 @@ export class TestRoom {
           return { job: this.setJob({ id: "started", name: request.name || request.type, type: request.type }) };
         },
         retryJob: (request) => ({ job: this.#job(request.jobId) }),
+        drainWorker: (request) => this.#drain(request),
+        undrainWorker: (request) => this.#drain(request),
         listJobs: () => ({ jobs: [...this.#jobs.values()] }),
       });
     });
@@ -93,6 +106,25 @@ export class TestRoom {
     this.#vitals.set(vitals.jobId, vitals);
     for (const id of ["jobs", `job/${vitals.jobId}`])
       this.#send(id, { message: { case: "vitals", value: { vitals: [vitals] } } });
+  }
+
+  /** Sets workers' records and tells them. */
+  setWorkers(...inits: MessageInitShape<typeof WorkerRecordSchema>[]): void {
+    const records = inits.map((init) => create(WorkerRecordSchema, init));
+    for (const record of records) this.#workers.set(record.workerId, record);
+    this.#send("workers", { message: { case: "workers", value: { records } } });
+  }
+
+  setWorkerVitals(...inits: MessageInitShape<typeof WorkerVitalsSchema>[]): void {
+    const vitals = inits.map((init) => create(WorkerVitalsSchema, init));
+    for (const each of vitals) this.#workerVitals.set(each.workerId, each);
+    this.#send("workers", { message: { case: "workerVitals", value: { vitals } } });
+  }
+
+  forgetWorker(id: string): void {
+    this.#workers.delete(id);
+    this.#workerVitals.delete(id);
+    this.#send("workers", { message: { case: "workers", value: { gone: [id] } } });
   }
 
   setTypes(...types: MessageInitShape<typeof OfferedJobTypeSchema>[]): void {
@@ -159,6 +191,9 @@ export class TestRoom {
       push({ case: "jobTypes", value: { types: this.#types } });
       push({ case: "records", value: { records: [...this.#jobs.values()] } });
       push({ case: "vitals", value: { vitals: [...this.#vitals.values()] } });
+    } else if (kind.case === "workers") {
+      push({ case: "workers", value: { records: [...this.#workers.values()] } });
+      push({ case: "workerVitals", value: { vitals: [...this.#workerVitals.values()] } });
     } else if (kind.case === "job") {
       if (!this.#jobs.has(kind.value.jobId)) {
         push({ case: "error", value: { code: Code.NotFound, message: "There is no such job." } });
@@ -210,6 +245,14 @@ export class TestRoom {
   #sendTo(stream: { queue: Step[]; wake: () => void }, id: string, step: Step): void {
     stream.queue.push({ subscriptionId: id, cursor: new Uint8Array([1]), ...step });
     stream.wake();
+  }
+
+  async #drain(request: DrainWorkerRequest | UndrainWorkerRequest): Promise<{ worker: WorkerRecord }> {
+    this.drains.push(request);
+    await this.onDrain(request);
+    const worker = this.#workers.get(request.workerId);
+    if (!worker) throw new ConnectError("There is no such worker.", Code.NotFound);
+    return { worker };
   }
 
   #job(id: string): JobRecord {

@@ -2,7 +2,7 @@ import type { StateWord } from "../jobs/job-state.ts";
 
 /** Shapes of lamps: each state can be told without its colour. */
 export type LampShape =
-  "running" | "paused" | "waiting" | "moving" | "succeeded" | "failed" | "canceled" | "lost" | "silent";
+  "running" | "paused" | "waiting" | "moving" | "succeeded" | "failed" | "canceled" | "lost" | "silent" | "draining";
 
 /** Names of the state colours. */
 export type Tone = "go" | "wait" | "stop" | "lost" | "idle" | "done";
