@@ -81,6 +81,23 @@ test("a place in line counts jobs of the same type only", async () => {
   await dispatch.stop();
 });
 
+test("a job that waits names a few of the workers that it waits for, not all", async () => {
+  await using temp = await openTempStore();
+  const jobs = await Jobs.open(temp.store, logger);
+  await startMany(jobs, 1);
+  const resting = (count: number, more: Partial<Candidate>) =>
+    Array.from({ length: count }, (_, i) => worker({ workerId: `w${i}`, takesWork: false, ...more }));
+  let workers = [...resting(1_000, { drained: true }), ...resting(2, { workerId: "x" })];
+  const dispatch = new Dispatch(jobs, () => workers, logger);
+  const waitsFor = () => [...jobs.all()].map((job) => jobs.vitals.get(job.id)?.waitsFor)[0];
+  dispatch.wake();
+  await expect.poll(waitsFor).toBe("workers w0, w1, w2 and 997 more are drained, workers x, x are leaving");
+  workers = [];
+  dispatch.wake();
+  await expect.poll(waitsFor).toBe("no worker offers type count");
+  await dispatch.stop();
+});
+
 test("nothing is assigned to a worker that leaves while the queue is looked at", async () => {
   await using temp = await openTempStore();
   const jobs = await Jobs.open(temp.store, logger);

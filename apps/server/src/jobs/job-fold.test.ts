@@ -6,6 +6,7 @@ import {
   AttemptReportSchema,
   CommandSchema,
   EndOutcome,
+  HoldSchema,
   JobRecordSchema,
   JobState,
   LeverOutcome,
@@ -13,15 +14,16 @@ import {
   LeverValueSchema,
   ReceiptState,
   RunMode,
+  type Hold,
   type JobRecord,
   type LeverValue,
 } from "@signalbox/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Refused } from "../refused.ts";
-import { foldCommand, foldDeliverBy } from "./fold-command.ts";
+import { foldCommand, foldDeliverBy, foldHoldEnded } from "./fold-command.ts";
 import { foldReport } from "./fold-report.ts";
-import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, newRecord } from "./job-fold.ts";
+import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, foldWorkerGone, newRecord } from "./job-fold.ts";
 import { hasEnded, isOpen, openAttempt } from "./job-record.ts";
 import { leverOf, settingOf, wantedRun } from "./levers.ts";
 
@@ -29,30 +31,23 @@ const operator = create(ActorSchema, { kind: ActorKind.OPERATOR, name: "operator
 const worker = { workerId: "w", incarnation: "i".repeat(16), metadata: {}, clockOffsetUs: 0 };
 
 const run = (mode: RunMode): LeverValue => create(LeverValueSchema, { value: { case: "run", value: { mode } } });
+const priority = (value: number): LeverValue =>
+  create(LeverValueSchema, { value: { case: "priority", value: { priority: value } } });
+const forMs = (durationMs: bigint, then?: LeverValue): Hold =>
+  create(HoldSchema, then ? { durationMs, then } : { durationMs });
 const speed = (itemsPerSecond?: number): LeverValue =>
   create(LeverValueSchema, { value: { case: "speed", value: itemsPerSecond === undefined ? {} : { itemsPerSecond } } });
 
-function started(levers: LeverValue[] = [run(RunMode.RUN)]): JobRecord {
-  return newRecord(
-    {
-      id: "j-1",
-      name: "n",
-      type: "t",
-      labels: {},
-      levers,
-      workerId: "",
-      actor: operator,
-      startDigest: new Uint8Array(),
-    },
-    1,
-  );
+function started(levers: LeverValue[] = [run(RunMode.RUN)], workerId = ""): JobRecord {
+  const startDigest = new Uint8Array();
+  return newRecord({ id: "j-1", name: "n", type: "t", labels: {}, levers, workerId, actor: operator, startDigest }, 1);
 }
 
 function send(
   record: JobRecord,
   value: LeverValue,
   now = 10,
-  more: { ifGeneration?: bigint; deliverWithinMs?: bigint } = {},
+  more: { ifGeneration?: bigint; deliverWithinMs?: bigint; hold?: Hold } = {},
 ) {
   return foldCommand(record, create(CommandSchema, { action: { case: "set", value }, ...more }), operator, "r", now);
 }
@@ -212,6 +207,45 @@ describe("a job", () => {
     expect(foldRetry(lost, undefined, 30 + 45_000_000)).toMatchObject({ state: JobState.QUEUED });
   });
 
+  test("that names its worker goes to that one alone, and fails when nobody will ever be that", () => {
+    const pinned = started([run(RunMode.RUN)], "w");
+    expect(() => foldAssign(pinned, { ...worker, workerId: "other" }, 5)).toThrow(/Only worker w may run this job/);
+    const assigned = foldAssign(pinned, worker, 5);
+    expect(foldWorkerGone(assigned, 6)).toBeUndefined();
+    const released = report(report(assigned, {}), { end: EndOutcome.RELEASED });
+    expect(foldWorkerGone(released, 30)).toMatchObject({
+      state: JobState.FAILED,
+      reason: "its program was started by worker w, which is gone: start it there again",
+      endedAtUs: 30n,
+    });
+    expect(foldWorkerGone(started(), 6)).toBeUndefined();
+    const lost = foldLost(report(assigned, {}), "silent", 30);
+    expect(lost && foldWorkerGone(lost, 31)).toBeUndefined();
+  });
+
+  test("holds a value for what remains when a later command expires, and what was to follow when nothing remains", () => {
+    const asked = send(running(), speed(5), 10, { hold: forMs(60_000n, speed(1)) }).record;
+    const held = report(asked, { levers: [applied(asked, "speed")] }, 20);
+    const endsAtUs = settingOf(held.spec, "speed")?.hold?.endsAtUs ?? 0n;
+    expect(endsAtUs).toBe(60_000_020n);
+    const later = send(held, speed(9), 30, { deliverWithinMs: 1000n }).record;
+    const generation = later.spec?.generation ?? 0n;
+    const expired = foldDeliverBy(later, generation, 2_000_000);
+    expect(settingOf(expired?.spec, "speed")).toMatchObject({ value: speed(5), hold: { endsAtUs, then: speed(1) } });
+    const late = foldDeliverBy(later, generation, 61_000_000);
+    expect(settingOf(late?.spec, "speed")).toMatchObject({ value: speed(1) });
+    expect(settingOf(late?.spec, "speed")?.hold).toBeUndefined();
+  });
+
+  test("that holds a value for a time goes back to what was before, through any number of held values", () => {
+    const first = send(send(running(), speed(3)).record, speed(5), 10, { hold: forMs(1000n) }).record;
+    expect(settingOf(first.spec, "speed")?.hold?.then).toEqual(speed(3));
+    const second = send(first, speed(6), 11, { hold: forMs(1000n) }).record;
+    expect(settingOf(second.spec, "speed")?.hold?.then).toEqual(speed(3));
+    const never = send(running(), speed(5), 10, { hold: forMs(1000n) }).record;
+    expect(settingOf(never.spec, "speed")?.hold?.then).toEqual(speed());
+  });
+
   test("that is lost with a cancel pending is canceled when it is given up", () => {
     const lost = foldLost(send(running(), run(RunMode.CANCEL)).record, "silent", 30);
     expect(lost?.state).toBe(JobState.LOST);
@@ -282,11 +316,7 @@ describe("a job", () => {
     ["speed NaN", speed(NaN), /not above 0/],
     ["no run mode", run(RunMode.UNSPECIFIED), /mode is not set/],
     ["no lever", create(LeverValueSchema), /names no lever/],
-    [
-      "priority 101",
-      create(LeverValueSchema, { value: { case: "priority", value: { priority: 101 } } }),
-      /not between -100 and 100/,
-    ],
+    ["priority 101", priority(101), /not between -100 and 100/],
   ])("refuses %s and names the bound", (_, value, message) => {
     expect(() => send(running(), value)).toThrow(message);
   });
@@ -296,12 +326,28 @@ describe("a job", () => {
 const step = fc.oneof(
   fc.record({
     kind: fc.constant("command" as const),
-    value: fc.constantFrom(run(RunMode.RUN), run(RunMode.PAUSE), run(RunMode.CANCEL), speed(5), speed(9), speed()),
+    value: fc.constantFrom(
+      run(RunMode.RUN),
+      run(RunMode.PAUSE),
+      run(RunMode.CANCEL),
+      speed(5),
+      speed(9),
+      speed(),
+      priority(7),
+      priority(0),
+    ),
+    hold: fc.constantFrom(undefined, forMs(30_000n)),
   }),
+  fc.record({ kind: fc.constant("withdraw" as const), behind: fc.nat(3) }),
   fc.record({
     kind: fc.constant("report" as const),
     behind: fc.nat(3),
-    outcome: fc.constantFrom(LeverOutcome.UNSPECIFIED, LeverOutcome.APPLIED, LeverOutcome.REJECTED),
+    outcome: fc.constantFrom(
+      LeverOutcome.UNSPECIFIED,
+      LeverOutcome.APPLIED,
+      LeverOutcome.REJECTED,
+      LeverOutcome.REVERTED,
+    ),
     lever: fc.constantFrom("run" as const, "speed" as const),
   }),
   fc.record({
@@ -315,14 +361,23 @@ const step = fc.oneof(
     ),
   }),
   fc.record({
-    kind: fc.constantFrom("assign" as const, "lost" as const, "back" as const, "giveUp" as const, "retry" as const),
+    kind: fc.constantFrom(
+      "assign" as const,
+      "assignOther" as const,
+      "lost" as const,
+      "back" as const,
+      "giveUp" as const,
+      "retry" as const,
+      "workerGone" as const,
+      "holdEnded" as const,
+    ),
   }),
 );
 
 test("whatever happens in whatever order, a job's history makes sense", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      let record = started();
+    fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, pinned) => {
+      let record = started([run(RunMode.RUN)], pinned ? worker.workerId : "");
       let now = 100;
       for (const each of steps) {
         now += 20_000_000;
@@ -332,8 +387,14 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
         try {
           switch (each.kind) {
             case "command":
-              after = send(record, each.value, now).record;
+              after = send(record, each.value, now, each.hold ? { hold: each.hold } : {}).record;
               break;
+            case "withdraw": {
+              const generation = (record.spec?.generation ?? 0n) - BigInt(each.behind);
+              const command = create(CommandSchema, { action: { case: "withdrawGeneration", value: generation } });
+              after = foldCommand(record, command, operator, "r", now).record;
+              break;
+            }
             case "report": {
               const setting = settingOf(record.spec, each.lever);
               if (!setting?.value) break;
@@ -351,6 +412,15 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
               break;
             case "assign":
               after = foldAssign(record, worker, now);
+              break;
+            case "assignOther":
+              after = foldAssign(record, { ...worker, workerId: "other" }, now);
+              break;
+            case "workerGone":
+              after = foldWorkerGone(record, now);
+              break;
+            case "holdEnded":
+              after = foldHoldEnded(record, "speed", now) ?? foldHoldEnded(record, "run", now);
               break;
             case "lost":
               after = foldLost(record, "silent", now);
@@ -379,6 +449,15 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
 });
 
 function check(before: JobRecord, after: JobRecord, kind: string): void {
+  expect(after.workerId).toBe(before.workerId);
+  if (after.workerId !== "") expect(after.attempts.every(({ workerId }) => workerId === after.workerId)).toBe(true);
+  // Nobody but the queue obeys priority: it never changes on a job that a worker has.
+  if (openAttempt(before) && openAttempt(after))
+    expect(settingOf(after.spec, "priority")?.value).toEqual(settingOf(before.spec, "priority")?.value);
+  for (const { value, hold } of after.spec?.levers ?? []) {
+    // A held value says what follows it.
+    if (hold) expect(leverOf(hold.then)).toBe(leverOf(value));
+  }
   expect(after.spec?.generation ?? 0n).toBeGreaterThanOrEqual(before.spec?.generation ?? 0n);
   for (const setting of after.spec?.levers ?? [])
     expect(setting.generation).toBeLessThanOrEqual(after.spec?.generation ?? 0n);

@@ -79,6 +79,58 @@ describe("a lever that cannot move", () => {
     expect((await failure(room.set(jobId, lever)))[0]).toBe(Code.InvalidArgument);
   });
 
+  test.each([
+    ["verbosity 3", { verbosity: 3 }, /0 is ERROR, 1 is INFO, 2 is DEBUG/],
+    ["a level and a verbosity", { level: Level.INFO, verbosity: 1 }, /set one of them/],
+  ])("%s is refused, as a value, as what follows it, and at the start", async (_, logLevel, words) => {
+    const worker = await room.connect({ types: [{ name: "count", levers: ["run", "log_level"] }] });
+    const { jobId } = await room.startRunning(worker);
+    const lever = { case: "logLevel", value: logLevel } as const;
+    const hold = { durationMs: 1000n, then: { value: lever } };
+    const start = { requestId: "verbose", type: "count", levers: [{ value: lever }] };
+    for (const call of [
+      room.set(jobId, lever),
+      room.set(jobId, { case: "logLevel", value: { level: Level.INFO } }, { hold }),
+      room.domain.jobs.startJob(start),
+    ])
+      expect(await failure(call)).toEqual([Code.InvalidArgument, expect.stringMatching(words)]);
+  });
+
+  test("because the job runs and its type takes parameters only at the start is refused; while it waits it is not", async () => {
+    const parametersSchema = {
+      type: "object",
+      additionalProperties: false,
+      properties: { n: { type: "integer", maximum: 9 }, m: { type: "integer", default: 4 } },
+    };
+    const worker = await room.connect({ slots: 1, types: [{ name: "count", levers: ["run"], parametersSchema }] });
+    const { jobId } = await room.startRunning(worker);
+    const parameters = (id: string, n: number) => room.set(id, { case: "parameters", value: { parameters: { n } } });
+    expect(await failure(parameters(jobId, 1))).toEqual([
+      Code.FailedPrecondition,
+      expect.stringMatching(/take their parameters when they start, not while they run. Set them while the job waits/),
+    ]);
+    const { id } = await room.start({ n: 1 });
+    expect(await failure(parameters(id, 10))).toEqual([Code.InvalidArgument, expect.stringMatching(/n must be <= 9/)]);
+    const { job } = await parameters(id, 2);
+    expect(settingOf(job?.spec, "parameters")?.value?.value.value).toMatchObject({ parameters: { n: 2, m: 4 } });
+  });
+
+  test("because priority orders the queue and the job has left it is refused; while it waits the queue obeys", async () => {
+    const worker = await room.connect({ slots: 1 });
+    const running = await room.startRunning(worker);
+    const priority = (id: string, value: number) => room.set(id, { case: "priority", value: { priority: value } });
+    expect(await failure(priority(running.jobId, 5))).toEqual([
+      Code.FailedPrecondition,
+      "Priority orders the queue; this job has left it. It can be set again when the job waits.",
+    ]);
+    expect((await failure(priority(running.jobId, 101)))[0]).toBe(Code.InvalidArgument);
+    await room.start();
+    const { id } = await room.start();
+    expect((await priority(id, 5)).job?.receipts.at(-1)?.state).toBe(ReceiptState.APPLIED);
+    worker.report(running, { end: { outcome: EndOutcome.SUCCEEDED, endLine: 1n, atUs: 1n } });
+    expect(await worker.heard("spec", ({ jobId }) => jobId !== running.jobId)).toMatchObject({ jobId: id });
+  });
+
   test("parameters that do not fit the type's schema, or are too large, are refused", async () => {
     const parametersSchema = { type: "object", additionalProperties: false, properties: { n: { type: "integer" } } };
     const worker = await room.connect({ types: [{ name: "count", levers: ["run", "parameters"], parametersSchema }] });
@@ -145,6 +197,60 @@ describe("a value that holds for a time", () => {
     const { jobId } = await room.startRunning(await room.connect());
     await room.set(jobId, pause, { hold: { durationMs: 60_000n, then: { value: goOn }, endsAtUs: 1n } });
     expect(settingOf((await room.get(jobId)).spec, "run")?.hold?.endsAtUs).toBe(0n);
+  });
+
+  test("and does not say what follows goes back to what was before, also if that is asked for twice", async () => {
+    const worker = await room.connect({ types: [{ name: "count", levers: ["run", "log_level"] }] });
+    const { jobId } = await room.startRunning(worker);
+    const verbose = (verbosity: number, more = {}) => room.set(jobId, { case: "logLevel", value: { verbosity } }, more);
+    const level = async () => settingOf((await room.get(jobId)).spec, "logLevel");
+    await verbose(1);
+    for (let i = 0; i < 2; i++) {
+      const { generation } = await verbose(2, { hold: { durationMs: 60_000n } });
+      const asked = await worker.heard("spec", (each) => each.spec?.generation === generation);
+      expect(settingOf(asked.spec, "logLevel")).toMatchObject({
+        value: { value: { value: { level: Level.DEBUG } } },
+        hold: { then: { value: { value: { level: Level.INFO } } }, remainingMs: 60_000n },
+      });
+      expect(settingOf(asked.spec, "logLevel")?.value?.value.value).not.toHaveProperty("verbosity");
+      worker.report(asked);
+    }
+    await expect.poll(async () => (await level())?.hold?.endsAtUs).not.toBe(0n);
+    room.letPass(66);
+    await expect.poll(async () => (await level())?.hold).toBeUndefined();
+    expect((await level())?.value?.value.value).toMatchObject({ level: Level.INFO });
+  });
+
+  test("goes on for what remains when a later command is taken back or refused", async () => {
+    const worker = await room.connect();
+    const { jobId } = await room.startRunning(worker);
+    const setting = async () => settingOf((await room.get(jobId)).spec, "speed");
+    const speed = (itemsPerSecond: number, more = {}) =>
+      room.set(jobId, { case: "speed", value: { itemsPerSecond } }, more);
+    const rest = { value: { case: "speed" as const, value: { itemsPerSecond: 1 } } };
+    const { generation } = await speed(5, { hold: { durationMs: 60_000n, then: rest } });
+    const held = await worker.heard("spec", (each) => each.spec?.generation === generation);
+    worker.report(held);
+    await expect.poll(async () => (await setting())?.hold?.endsAtUs).not.toBe(0n);
+    const hold = (await setting())?.hold;
+    const later = await speed(9);
+    await room.domain.jobs.sendCommand({
+      requestId: room.nextId(),
+      jobId,
+      command: { action: { case: "withdrawGeneration", value: later.generation } },
+    });
+    expect(await setting()).toMatchObject({ value: { value: { value: { itemsPerSecond: 5 } } } });
+    expect((await setting())?.hold).toEqual(hold);
+    const refused = await speed(7);
+    const asked = await worker.heard("spec", (each) => each.spec?.generation === refused.generation);
+    const value = { value: { case: "speed" as const, value: { itemsPerSecond: 7 } } };
+    worker.report(asked, {
+      levers: [{ generation: refused.generation, outcome: LeverOutcome.REJECTED, reason: "no", value }],
+    });
+    await expect.poll(async () => (await setting())?.generation).toBe(refused.generation + 1n);
+    expect((await setting())?.hold).toEqual(hold);
+    room.letPass(66);
+    await expect.poll(async () => (await setting())?.value).toMatchObject(rest);
   });
 
   test("a deadline beyond a year is refused", async () => {

@@ -5,7 +5,7 @@ import { createClient, createRouterTransport, type Client } from "@connectrpc/co
 import { JobService, LiveService, LogService, WorkerService } from "@signalbox/protocol";
 import { pino } from "pino";
 import { callerKey } from "../auth/caller.ts";
-import { openDomain, type Domain } from "../domain.ts";
+import { openDomain, type Domain, type DomainOptions } from "../domain.ts";
 import { errorInterceptor } from "../rpc/errors.ts";
 import { openSqliteStore } from "../store/sqlite/open-sqlite-store.ts";
 import type { Store } from "../store/store.ts";
@@ -23,12 +23,15 @@ export interface TestDomain extends AsyncDisposable {
   reopen(): Promise<TestDomain>;
 }
 
-/** Opens a test domain; in `folder`, if it is given. Disposing removes the folder. */
-export async function openTestDomain(folder?: string): Promise<TestDomain> {
+/** Clocks that a test can put forward. */
+type TestClocks = Pick<DomainOptions, "clock" | "monotonic">;
+
+/** Opens a test domain; in `folder`, if it is given. Disposing removes the folder. `clocks` are the server's. */
+export async function openTestDomain(folder?: string, clocks: TestClocks = {}): Promise<TestDomain> {
   const at = folder ?? (await mkdtemp(join(tmpdir(), "signalbox-domain-")));
   const store = await openSqliteStore({ folder: at });
   const logger = pino({ level: "silent" });
-  const domain = await openDomain({ store, logger, serverVersion: "test" });
+  const domain = await openDomain({ store, logger, serverVersion: "test", ...clocks });
   const transport = createRouterTransport(domain.workerRoutes, {
     router: {
       interceptors: [
@@ -54,7 +57,7 @@ export async function openTestDomain(folder?: string): Promise<TestDomain> {
     workers: createClient(WorkerService, transport),
     async reopen() {
       await close();
-      return openTestDomain(at);
+      return openTestDomain(at, clocks);
     },
     async [Symbol.asyncDispose]() {
       await close();

@@ -12,6 +12,7 @@ import {
   type WatchResponse,
 } from "@signalbox/protocol";
 import { expect } from "vitest";
+import { systemClock } from "../clock.ts";
 import { openTestDomain, type TestDomain } from "./open-test-domain.ts";
 import { TestWorker, type TestWorkerOptions } from "./test-worker.ts";
 
@@ -32,14 +33,29 @@ interface CommandOptions {
 export class TestRoom implements AsyncDisposable {
   domain: TestDomain;
   readonly #workers: TestWorker[] = [];
+  readonly #time: { passedMs: number };
   #requests = 0;
 
-  private constructor(domain: TestDomain) {
+  private constructor(domain: TestDomain, time: { passedMs: number }) {
     this.domain = domain;
+    this.#time = time;
   }
 
   static async open(): Promise<TestRoom> {
-    return new TestRoom(await openTestDomain());
+    const time = { passedMs: 0 };
+    const clocks = {
+      clock: () => systemClock() + time.passedMs * 1000,
+      monotonic: () => performance.now() + time.passedMs,
+    };
+    return new TestRoom(await openTestDomain(undefined, clocks), time);
+  }
+
+  /** Lets time pass on the server's clocks, second by second as a server that is awake sees it. */
+  letPass(seconds: number): void {
+    for (let i = 0; i < seconds; i++) {
+      this.#time.passedMs += 1000;
+      this.domain.domain.workers.look();
+    }
   }
 
   /** Connects a worker; it is killed when the room is disposed. */
@@ -56,16 +72,16 @@ export class TestRoom implements AsyncDisposable {
     return worker;
   }
 
-  /** Starts a job of type 'count'. */
-  async start(parameters: JsonObject = {}, type = "count"): Promise<JobRecord> {
-    const { job } = await this.domain.jobs.startJob({ requestId: this.nextId(), type, parameters });
+  /** Starts a job of type 'count'; on one worker only, if it is named. */
+  async start(parameters: JsonObject = {}, type = "count", workerId = ""): Promise<JobRecord> {
+    const { job } = await this.domain.jobs.startJob({ requestId: this.nextId(), type, parameters, workerId });
     if (!job) throw new Error("no job");
     return job;
   }
 
   /** Starts a job, and has the worker take it up. */
-  async startRunning(worker: TestWorker): Promise<AttemptSpec> {
-    const { id } = await this.start();
+  async startRunning(worker: TestWorker, type = "count", workerId = ""): Promise<AttemptSpec> {
+    const { id } = await this.start({}, type, workerId);
     const spec = await worker.heard("spec", ({ jobId }) => jobId === id);
     worker.report(spec);
     await expect.poll(async () => (await this.get(id)).attempts.at(-1)?.startedAtUs).not.toBe(0n);
@@ -76,6 +92,11 @@ export class TestRoom implements AsyncDisposable {
     const { job } = await this.domain.jobs.getJob({ jobId });
     if (!job) throw new Error("no job");
     return job;
+  }
+
+  /** Why the job waits. */
+  async waitsFor(jobId: string): Promise<string | undefined> {
+    return (await this.domain.jobs.getJob({ jobId })).vitals?.waitsFor;
   }
 
   /** Resolves when the job has that state. */

@@ -6,6 +6,7 @@ import {
   ChunkBuilder,
   ConnectRequestSchema,
   HelloSchema,
+  LeavingSchema,
   LeverOutcome,
   LeverReportSchema,
   PushLogsRequestSchema,
@@ -27,6 +28,8 @@ export interface TestWorkerOptions {
   readonly slots?: number;
   readonly types?: MessageInitShape<typeof JobTypeSchema>[];
   readonly attempts?: MessageInitShape<typeof HelloType>["attempts"];
+  readonly transient?: boolean;
+  readonly labels?: Record<string, string>;
 }
 
 type Down = Exclude<ConnectResponse["message"], { case: undefined }>;
@@ -61,6 +64,8 @@ export class TestWorker implements AsyncDisposable {
       slots: options.slots ?? 2,
       jobTypes: options.types ?? [{ name: "count", levers: ["run", "speed"] }],
       attempts: options.attempts ?? [],
+      transient: options.transient ?? false,
+      labels: options.labels ?? {},
       workerTimeUs: BigInt(Date.now() * 1000),
     });
     this.say({ case: "hello", value: hello });
@@ -104,6 +109,13 @@ export class TestWorker implements AsyncDisposable {
         ...more,
       }),
     });
+  }
+
+  /** Says that it leaves, and ends its side of the stream. Resolves when the server has ended its own. */
+  async leave(): Promise<void> {
+    this.say({ case: "leaving", value: create(LeavingSchema, { reason: "done" }) });
+    this.#up.close();
+    await this.#reading;
   }
 
   /** Opens a PushLogs stream for an attempt. */
