@@ -401,14 +401,13 @@ export class ServerForTests {
   }
 
   #startJob(request: StartJobRequest): StartJobResponse {
-    const known = this.startJobs.some(({ requestId }) => requestId === request.requestId);
     this.startJobs.push(request);
     this.changed.ring();
     const refusal = this.behaviour.refuseJob(request);
     if (refusal) throw refusal;
     const { assignJobs } = this.behaviour;
-    if (!known && assignJobs === "before") this.#assignStarted(request);
-    if (!known && assignJobs === "after") setTimeout(() => this.#assignStarted(request), 20);
+    if (assignJobs === "before") this.#assignStarted(request);
+    if (assignJobs === "after") setTimeout(() => this.#assignStarted(request), 20);
     return create(StartJobResponseSchema, {
       job: create(JobRecordSchema, { id: jobIdOf(request), type: request.type, state: JobState.QUEUED }),
     });
