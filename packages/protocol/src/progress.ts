@@ -6,8 +6,11 @@ import {
   type JobRecord,
   type Vitals,
 } from "./gen/signalbox/v1/job_pb.ts";
-import { compact, duration, exact, percent } from "./format.ts";
+import { endWord, exitText } from "./exit-text.ts";
+import { compact, duration, percent } from "./format.ts";
 import { currentAttempt, newestReceipt, seenState, setting, wantedRun } from "./job-state.ts";
+
+export { endWord, exitText };
 
 /** A share of the work, 0 to 1, by items or else by bytes; undefined if no total is known. */
 export function share(vitals: Vitals | undefined): number | undefined {
@@ -61,17 +64,21 @@ export function progressText(job: JobRecord, vitals: Vitals | undefined, nowMs: 
       return say("", endText(job, items));
     case "Failed": {
       const end = job.attempts.at(-1)?.end;
-      const exit = end?.exitCode !== undefined ? `exit ${end.exitCode}` : (end?.signal ?? "");
+      const exit = exitText(end);
       return say(exit, join(exit ? ", " : "", end?.reason || job.reason || "no reason given"));
     }
     case "Canceled": {
       const reason = runReason(job);
-      return say("", `by ${asker(job)}${done === undefined ? "" : ` at ${percent(done)}`}${reason}`);
+      const exit = exitText(job.attempts.at(-1)?.end);
+      return say(
+        "",
+        `by ${asker(job)}${done === undefined ? "" : ` at ${percent(done)}`}${reason}${exit ? ` · ${exit}` : ""}`,
+      );
     }
     case "Lost":
       return say("", lostText(job, nowMs));
     case "Cancelling":
-      return say(...graceText(job, nowMs));
+      return say(...graceText(job, vitals, nowMs));
     case "Pausing":
       return { share: done, strong: "", text: `waits for a safe point, ${sinceAsked(job, nowMs)}` };
     case "Resuming":
@@ -116,13 +123,14 @@ export function graceLeftMs(job: JobRecord, nowMs: number): number | undefined {
   return Math.max(0, run.value.graceMs - (nowMs - Number(fromUs) / 1000));
 }
 
-function graceText(job: JobRecord, nowMs: number): [strong: string, text: string] {
+function graceText(job: JobRecord, vitals: Vitals | undefined, nowMs: number): [strong: string, text: string] {
   const run = setting(job, "run")?.value?.value;
   const leftMs = graceLeftMs(job, nowMs);
   const graceMs = run?.case === "run" ? run.value.graceMs : 0;
-  if (leftMs === undefined || graceMs === 0) return ["", `waits for the worker, ${sinceAsked(job, nowMs)}`];
-  if (leftMs === 0) return ["", `grace of ${duration(graceMs)} is over, waits for the worker's word`];
-  return [duration(leftMs), ` of ${duration(graceMs)} grace left`];
+  const phase = vitals?.phase ? ` · ${vitals.phase}` : "";
+  if (leftMs === undefined || graceMs === 0) return ["", `waits for the worker, ${sinceAsked(job, nowMs)}${phase}`];
+  if (leftMs === 0) return ["", `grace of ${duration(graceMs)} is over, waits for the worker's word${phase}`];
+  return [`ends by itself within ${duration(leftMs)}`, `, then killed${phase}`];
 }
 
 function lostText(job: JobRecord, nowMs: number): string {
@@ -136,7 +144,7 @@ function endText(job: JobRecord, items: string | undefined): string {
   const end = job.attempts.at(-1)?.end;
   const beganUs = beganAtUs(job);
   const ran = beganUs > 0 ? ` in ${duration((Number(job.endedAtUs) - beganUs) / 1000)}` : "";
-  const exit = end?.exitCode === undefined ? "" : `exit ${exact(end.exitCode)}`;
+  const exit = exitText(end);
   if (end?.outcome !== EndOutcome.SUCCEEDED) return job.reason || "ended";
   return join(exit && items ? `${exit} · ` : exit, items ?? (exit ? "" : "done")) + ran;
 }

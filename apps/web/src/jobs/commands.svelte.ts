@@ -1,18 +1,25 @@
 import { Code, ConnectError, type Client } from "@connectrpc/connect";
-import { create } from "@bufbuild/protobuf";
+import { create, type JsonObject } from "@bufbuild/protobuf";
 import {
   CommandSchema,
+  HoldSchema,
+  Level,
   LeverValueSchema,
   RunMode,
   type Command,
+  type Hold,
   type JobRecord,
   type JobService,
   type LeverValue,
 } from "@signalbox/protocol";
 import { SvelteMap } from "svelte/reactivity";
-import { duration } from "../ui/format.ts";
-import { didWhat } from "./history.ts";
+import { faultText, faultTitle, MovedBefore } from "./command-faults.ts";
+import { InputSender } from "./input-sender.ts";
 import { setting, type LeverName } from "./job-state.ts";
+import { lastingValue } from "./hold.ts";
+import { logLevelValue } from "./log-level.ts";
+import { parametersValue } from "./parameters.ts";
+import { priorityValue } from "./priority.ts";
 
 /* eslint-disable svelte/prefer-svelte-reactivity -- timers, queues and request ids are never read by components */
 
@@ -51,7 +58,7 @@ export class Commands {
   /** When each counted-down cancel is sent, by job, milliseconds since the Unix epoch. */
   readonly #cancels = new SvelteMap<string, number>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
-  readonly #lines = new Map<string, Promise<void>>();
+  readonly #lines = new Map<string, Promise<unknown>>();
 
   constructor(
     client: Client<typeof JobService>,
@@ -75,7 +82,11 @@ export class Commands {
 
   /** The newest fault of any of a job's levers. */
   anyFault(jobId: string): CommandFault | undefined {
-    return this.fault(jobId, "run") ?? this.fault(jobId, "speed");
+    for (const lever of ["run", "speed", "logLevel", "priority", "parameters"] as const) {
+      const fault = this.fault(jobId, lever);
+      if (fault) return fault;
+    }
+    return undefined;
   }
 
   /** When a cancel that can still be taken back is sent; undefined if none is counting. */
@@ -84,18 +95,18 @@ export class Commands {
   }
 
   pause(jobId: string): void {
-    this.#set(jobId, run(RunMode.PAUSE));
+    void this.#set(jobId, run(RunMode.PAUSE));
   }
 
   resume(jobId: string): void {
-    this.#set(jobId, run(RunMode.RUN));
+    void this.#set(jobId, run(RunMode.RUN));
   }
 
   /** Starts the countdown to a cancel; while it counts, cancels at once. */
   cancel(jobId: string): void {
     if (this.#cancels.has(jobId)) {
       this.#endCountdown(jobId);
-      this.#set(jobId, run(RunMode.CANCEL, graceMs));
+      void this.#set(jobId, run(RunMode.CANCEL, graceMs));
       return;
     }
     this.#cancels.set(jobId, Date.now() + cancelDelayMs);
@@ -112,7 +123,7 @@ export class Commands {
 
   /** Shortens the grace of a cancel to nothing. */
   stopNow(jobId: string): void {
-    this.#set(jobId, run(RunMode.CANCEL, 0));
+    void this.#set(jobId, run(RunMode.CANCEL, 0));
   }
 
   /** Sets the speed limit, items per second; undefined is unlimited. Quick presses are gathered into one command. */
@@ -124,7 +135,7 @@ export class Commands {
     clearTimeout(this.#timers.get(key));
     this.#timers.delete(key);
     if (!gather) {
-      this.#set(jobId, value);
+      void this.#set(jobId, value);
       return;
     }
     this.#asked.set(key, value);
@@ -133,21 +144,51 @@ export class Commands {
       key,
       setTimeout(() => {
         this.#timers.delete(key);
-        this.#set(jobId, value);
+        void this.#set(jobId, value);
       }, gatherMs),
     );
   }
 
+  /** Sets the lowest level that the worker sends: for good, or for so many milliseconds and then back to what counts for good. */
+  logLevel(jobId: string, level: Level, forMs = 0): void {
+    const job = this.#records.record(jobId);
+    const then = (job && lastingValue(job, "logLevel")) ?? logLevelValue(Level.TRACE);
+    const hold = forMs > 0 ? create(HoldSchema, { durationMs: BigInt(forMs), then }) : undefined;
+    void this.#set(jobId, logLevelValue(level), hold);
+  }
+
+  /** Ends a level that counts for a time before its time. */
+  endLogLevelHold(jobId: string): void {
+    const job = this.#records.record(jobId);
+    const then = job && lastingValue(job, "logLevel");
+    if (then) void this.#set(jobId, then);
+  }
+
+  /** Moves a waiting job in the queue. */
+  priority(jobId: string, priority: number): void {
+    void this.#set(jobId, priorityValue(priority));
+  }
+
+  /** Sets all parameters. Resolves when the server has stored or refused them, with the fault if it refused. */
+  parameters(jobId: string, parameters: JsonObject): Promise<CommandFault | undefined> {
+    return this.#set(jobId, parametersValue(parameters));
+  }
+
+  /** Sends what is typed into one attempt. */
+  inputSender(jobId: string, attempt: number): InputSender {
+    return new InputSender(this.#client, jobId, attempt);
+  }
+
   /** Ends a lost job without its worker's word. */
   giveUp(jobId: string, reason: string): void {
-    this.#queue(jobId, "run", "The attempt was not given up", () =>
+    void this.#queue(jobId, "run", "The attempt was not given up", () =>
       this.#send(jobId, create(CommandSchema, { action: { case: "giveUp", value: { reason } } })),
     );
   }
 
   /** Queues another attempt. */
   retry(jobId: string): void {
-    this.#queue(jobId, "run", "No new attempt", async () => {
+    void this.#queue(jobId, "run", "No new attempt", async () => {
       const { job } = await this.#client.retryJob({ requestId: crypto.randomUUID(), jobId });
       if (job) this.#records.learn(job);
     });
@@ -166,17 +207,17 @@ export class Commands {
     this.#cancels.delete(jobId);
   }
 
-  #set(jobId: string, value: LeverValue): void {
+  #set(jobId: string, value: LeverValue, hold?: Hold): Promise<CommandFault | undefined> {
     const lever = value.value.case;
-    if (!lever) return;
+    if (!lever) return Promise.resolve(undefined);
     const key = `${jobId}/${lever}`;
     const before = this.#records.record(jobId);
     const seen = before && setting(before, lever)?.generation;
     this.#asked.set(key, value);
     const name = before?.name || jobId;
-    this.#queue(jobId, lever, `${name}: ${leverTitle(lever, value)}`, async () => {
+    return this.#queue(jobId, lever, `${name}: ${faultTitle(value)}`, async () => {
       try {
-        await this.#setOnTop(jobId, value, lever, seen);
+        await this.#setOnTop(jobId, value, hold, lever, seen);
       } finally {
         if (this.#asked.get(key) === value) this.#asked.delete(key);
       }
@@ -184,19 +225,29 @@ export class Commands {
   }
 
   /** Sets a lever on top of the newest generation, as long as the lever itself is as it was `seen`. */
-  async #setOnTop(jobId: string, value: LeverValue, lever: LeverName, seen: bigint | undefined): Promise<void> {
+  async #setOnTop(
+    jobId: string,
+    value: LeverValue,
+    hold: Hold | undefined,
+    lever: LeverName,
+    seen: bigint | undefined,
+  ): Promise<void> {
     let ours = seen;
     for (let tries = 0; ; tries++) {
       const job = this.#records.record(jobId);
       const now = job && setting(job, lever);
       // Our own commands before this one have moved the lever too; those of others are for people to judge.
       if (now && ours !== undefined && now.generation > ours && !this.#isOurs(job, now.generation))
-        throw new MovedBefore(before(job, lever));
+        throw new MovedBefore(job, lever);
       ours = now?.generation;
       try {
         await this.#send(
           jobId,
-          create(CommandSchema, { action: { case: "set", value }, ifGeneration: job?.spec?.generation ?? 0n }),
+          create(CommandSchema, {
+            action: { case: "set", value },
+            ifGeneration: job?.spec?.generation ?? 0n,
+            ...(hold ? { hold } : {}),
+          }),
         );
         return;
       } catch (error) {
@@ -222,48 +273,23 @@ export class Commands {
     if (job) this.#records.learn(job);
   }
 
-  /** Runs `act` after what was asked of this job before; a failure becomes the lever's fault. */
-  #queue(jobId: string, lever: LeverName, title: string, act: () => Promise<void>): void {
+  /** Runs `act` after what was asked of this job before; a failure becomes the lever's fault, and is what the promise holds. */
+  #queue(jobId: string, lever: LeverName, title: string, act: () => Promise<void>): Promise<CommandFault | undefined> {
     const key = `${jobId}/${lever}`;
     this.#faults.delete(key);
-    const line = (this.#lines.get(jobId) ?? Promise.resolve()).then(act).catch((error: unknown) => {
-      const fault = { jobId, title, text: reasonOf(error) };
-      this.#faults.set(key, fault);
-      this.#onFault(fault);
-    });
+    const line = (this.#lines.get(jobId) ?? Promise.resolve(undefined)).then(act).then(
+      () => undefined,
+      (error: unknown) => {
+        const fault = { jobId, title, text: faultText(error) };
+        this.#faults.set(key, fault);
+        this.#onFault(fault);
+        return fault;
+      },
+    );
     this.#lines.set(jobId, line);
     void line.then(() => this.#lines.get(jobId) === line && this.#lines.delete(jobId));
+    return line;
   }
-}
-
-/** Somebody else moved the lever between the look and the click. The message says who. */
-class MovedBefore extends Error {}
-
-function before(job: JobRecord, lever: LeverName): string {
-  const now = setting(job, lever);
-  const receipt = job.receipts.find((each) => each.generation === now?.generation);
-  const who = receipt?.actor?.name ?? "Somebody";
-  const what = now?.value ? didWhat(now.value) : "moved it";
-  const ago = receipt ? ` ${duration(Math.max(0, Date.now() - Number(receipt.acceptedAtUs) / 1000))} before you` : "";
-  return `${who} ${what}${ago}. Your click changed nothing.`;
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof MovedBefore) return error.message;
-  const refusal = ConnectError.from(error);
-  if (refusal.code === Code.Unavailable || refusal.code === Code.Unknown)
-    return "The server cannot be reached. Nothing was changed.";
-  return refusal.rawMessage;
-}
-
-function leverTitle(lever: LeverName, value: LeverValue): string {
-  if (value.value.case === "run")
-    return value.value.value.mode === RunMode.PAUSE
-      ? "Not paused"
-      : value.value.value.mode === RunMode.RUN
-        ? "Not resumed"
-        : "Not cancelled";
-  return lever === "speed" ? "Speed not changed" : "Lever not moved";
 }
 
 function run(mode: RunMode, grace = 0): LeverValue {

@@ -1,7 +1,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { EndOutcome, JobEntrySchema, ReceiptState, ReceiptSchema, RunMode, type JobEntry } from "@signalbox/protocol";
 import { describe, expect, test } from "vitest";
-import { didWhat, JobHistory } from "./history.ts";
+import { JobHistory } from "./history.ts";
+import { didWhat } from "./lever-words.ts";
 import { jobRecord, runValue, speedValue } from "./samples.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
@@ -71,7 +72,7 @@ describe("a job's history", () => {
       "Attempt 1 runs on box-01",
       "Attempt 1 lost: silent for 15 s",
       "Attempt 1 is back: same process, nothing lost",
-      "Attempt 1 failed: exit 137, out of memory",
+      "Attempt 1 failed: exit 137, SIGKILL, out of memory",
       "Retry by ana",
     ]);
     expect(new Set(items.map((item) => item.key)).size).toBe(items.length);

@@ -6,11 +6,11 @@ import {
   TimerKind,
   type JobEntry,
   type JobRecord,
-  type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
-import { duration, rate } from "../ui/format.ts";
 import { setting } from "./job-state.ts";
+import { changeText, didWhat, leverNoun } from "./lever-words.ts";
+import { exitText } from "./progress.ts";
 import type { LampShape, Tone } from "../ui/lamp.ts";
 
 /** One thing that happened to a job, for the timeline. */
@@ -72,7 +72,7 @@ export class JobHistory {
         attempt,
         line: Number(receipt.atLine),
         who: receipt.actor?.name || "somebody",
-        what: didWhat(receipt.value, receipt.before),
+        what: didWhat(receipt.value, receipt.before, receipt.hold),
         afterMs: Number(receipt.decidedAtUs - receipt.acceptedAtUs) / 1000,
       });
     }
@@ -115,56 +115,10 @@ export class JobHistory {
   }
 }
 
-/** What a command did, in words that follow a name: `paused`, `set speed 200 /s → 20 /s`. */
-export function didWhat(value: LeverValue, before?: LeverValue): string {
-  switch (value.value.case) {
-    case "run":
-      if (value.value.value.mode === RunMode.PAUSE) return "paused";
-      if (value.value.value.mode === RunMode.RUN) return "resumed";
-      return value.value.value.graceMs > 0
-        ? `cancelled, ${duration(value.value.value.graceMs)} grace`
-        : "cancelled, at once";
-    case undefined:
-      return "did something this page does not know";
-    default: {
-      const was = before?.value.case ? `${valueText(before)} → ` : "";
-      return `set ${leverNoun(value)} ${was}${valueText(value)}`;
-    }
-  }
-}
-
-/** A lever's value in words: `20 /s`, `unlimited`, `Pause`. */
-export function valueText(value: LeverValue): string {
-  switch (value.value.case) {
-    case "run":
-      return value.value.value.mode === RunMode.PAUSE
-        ? "Pause"
-        : value.value.value.mode === RunMode.CANCEL
-          ? "Cancel"
-          : "Run";
-    case "speed":
-      return value.value.value.itemsPerSecond === undefined ? "unlimited" : rate(value.value.value.itemsPerSecond);
-    case "logLevel":
-      return ["all", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"][value.value.value.level] ?? "all";
-    case "priority":
-      return String(value.value.value.priority);
-    case "parameters":
-      return "new values";
-    default:
-      return "";
-  }
-}
-
 /** How far along a state is, so that an older word never replaces a newer one. */
 function rank(state: ReceiptState): number {
   if (state === ReceiptState.PROVED) return 4;
   return state >= ReceiptState.APPLIED ? 3 : state;
-}
-
-function leverNoun(value: LeverValue): string {
-  return { run: "run", speed: "speed", logLevel: "log level", priority: "priority", parameters: "parameters" }[
-    value.value.case ?? "run"
-  ];
 }
 
 function commandItem(key: string, atUs: number, receipt: Receipt): HistoryItem {
@@ -179,9 +133,7 @@ function commandItem(key: string, atUs: number, receipt: Receipt): HistoryItem {
         : run
           ? "Cancel"
           : value
-            ? sentence(
-                `${leverNoun(value)} ${receipt.before?.value.case ? `${valueText(receipt.before)} → ` : ""}${valueText(value)}`,
-              )
+            ? sentence(`${leverNoun(value)} ${changeText(value, receipt.before, receipt.hold)}`)
             : "Command";
   const reason = run?.reason ? `“${run.reason}”` : "";
   return {
@@ -236,7 +188,7 @@ function describeEntry(entry: JobEntry, count: number, begun: Set<number>): Hist
       const known = record?.attempts.find((each) => each.number === attempt);
       if (end) {
         const how = endWords(end.outcome);
-        const exit = end.exitCode !== undefined ? `exit ${end.exitCode}` : end.signal;
+        const exit = exitText(end);
         return item(
           how.shape,
           how.tone,

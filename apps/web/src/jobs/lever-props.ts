@@ -14,7 +14,12 @@ export interface LeverProps {
   readonly live: boolean;
   /** Server clock, milliseconds since the Unix epoch. */
   readonly nowMs: number;
+  /** Why there can be no other attempt; undefined: nothing is known against it. */
+  readonly noRetry?: string | undefined;
 }
+
+/** Levers whose menu or form a key opens. */
+export type OpenedLever = "logLevel" | "priority" | "parameters";
 
 /** What a lever's view is made from besides the job's record. */
 export function contextOf({ job, commands, type, nowMs }: LeverProps, lever: LeverName): LeverContext {

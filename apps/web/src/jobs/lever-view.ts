@@ -5,18 +5,19 @@ import {
   RunMode,
   type JobRecord,
   type LeverValue,
+  type Receipt,
   type Vitals,
 } from "@signalbox/protocol";
 import { clock, duration, rate, step } from "../ui/format.ts";
-import { valueText } from "./history.ts";
-import { currentAttempt, isOpen, newestReceipt, report, seenState, setting } from "./job-state.ts";
+import { currentAttempt, isOpen, newestReceipt, report, seenState, setting, type LeverName } from "./job-state.ts";
+import { valueText } from "./lever-words.ts";
 
 /**
  * How a lever stands. `rest`: asked and seen are equal. `moving`: they differ. `refused`: the newest command was rejected, or never
- * reached the server. `fixed`: it does not move now; the note says why.
+ * reached the server. `fixed`: it does not move now; the note says why. `idle`: at rest, with nothing that was measured or applied.
  */
 export interface LeverView {
-  readonly phase: "rest" | "moving" | "refused" | "fixed";
+  readonly phase: "rest" | "moving" | "refused" | "fixed" | "idle";
   /** What is asked. */
   readonly asked: LeverValue | undefined;
   /** What was observed; undefined if nothing was. */
@@ -31,7 +32,7 @@ export interface LeverContext {
   readonly sent: LeverValue | undefined;
   /** The command that did not happen, in words. */
   readonly fault: string | undefined;
-  /** Levers that the job's type obeys; undefined if that is not known. */
+  /** Levers that the job's type obeys, by the names of the contract; undefined if that is not known. */
   readonly offered: readonly string[] | undefined;
   /** Server clock, milliseconds since the Unix epoch. */
   readonly nowMs: number;
@@ -45,14 +46,14 @@ export function runLever(job: JobRecord, vitals: Vitals | undefined, context: Le
   const fixed = fixedNote(job, "run", context);
   if (fixed) return { ...view("fixed", fixed), asked: seen };
   if (context.fault) return view("refused", context.fault);
-  if (context.sent) return view("moving", "on its way to the server");
-  const receipt = newestReceipt(job, "run");
+  if (context.sent) return view("moving", onItsWay);
   const mode = runMode(asked);
   if (!currentAttempt(job))
     return view("rest", mode === RunMode.PAUSE ? "held: starts after Resume" : "starts when a worker is free");
   if (mode === RunMode.CANCEL) return { ...view("fixed", "cancelling: it goes to its end"), asked: seen };
-  if (receipt?.state === ReceiptState.REJECTED && receipt.generation + 1n >= (setting(job, "run")?.generation ?? 0n))
-    return view("refused", `refused: ${receipt.reason || "no reason given"}`);
+  const refused = refusal(job, "run");
+  if (refused) return view("refused", refusalNote(refused));
+  const receipt = newestReceipt(job, "run");
   const open = receipt && isOpen(receipt) ? receipt : undefined;
   if (runMode(seen) !== mode || open) {
     const since = open ? `, ${duration(context.nowMs - Number(open.acceptedAtUs) / 1000)}` : "";
@@ -68,24 +69,40 @@ export function runLever(job: JobRecord, vitals: Vitals | undefined, context: Le
 
 /** The speed lever: items per second, or unlimited. */
 export function speedLever(job: JobRecord, vitals: Vitals | undefined, context: LeverContext): LeverView {
-  const wanted = setting(job, "speed")?.value;
+  return valueLever(job, "speed", context, () =>
+    job.state === JobState.RUNNING && vitals
+      ? `measured ${rate(vitals.itemsPerSecond)}`
+      : restNote(job, "speed", context.nowMs),
+  );
+}
+
+/**
+ * A lever whose value the worker puts into effect: speed, log level, parameters. `rest` is what it says when asked and seen are
+ * equal, `words` a value in words.
+ */
+export function valueLever(
+  job: JobRecord,
+  lever: "speed" | "logLevel" | "parameters",
+  context: LeverContext,
+  rest: () => string = () => restNote(job, lever, context.nowMs),
+  words: (value: LeverValue, other: LeverValue | undefined) => string = valueText,
+): LeverView {
+  const wanted = setting(job, lever)?.value;
   const asked = context.sent ?? wanted;
-  const reported = report(job, "speed");
+  const reported = report(job, lever);
   const seen = reported && reported.outcome !== LeverOutcome.REJECTED ? reported.value : undefined;
   const view = (phase: LeverView["phase"], note: string): LeverView => ({ phase, asked, seen, note });
-  const fixed = fixedNote(job, "speed", context);
+  const fixed = fixedNote(job, lever, context);
   if (fixed) return view("fixed", fixed);
   if (context.fault) return view("refused", context.fault);
-  if (context.sent) return view("moving", "on its way to the server");
-  const receipt = newestReceipt(job, "speed");
-  if (
-    receipt?.state === ReceiptState.REJECTED &&
-    receipt.generation + 1n >= (setting(job, "speed")?.generation ?? 0n)
-  ) {
-    const kept = wanted ? `. Runs on with ${valueText(wanted)}` : "";
-    return view("refused", `refused: ${receipt.reason || "no reason given"}${kept}`);
+  if (context.sent) return view("moving", onItsWay);
+  const refused = refusal(job, lever);
+  if (refused) {
+    const kept = wanted ? `. Runs on with ${words(wanted, refused.value)}` : "";
+    return view("refused", `${refusalNote(refused)}${kept}`);
   }
   if (!currentAttempt(job)) return view("rest", "holds from its start");
+  const receipt = newestReceipt(job, lever);
   if (receipt && isOpen(receipt)) {
     const since = duration(context.nowMs - Number(receipt.acceptedAtUs) / 1000);
     return view(
@@ -93,8 +110,7 @@ export function speedLever(job: JobRecord, vitals: Vitals | undefined, context: 
       receipt.state === ReceiptState.ACCEPTED ? `not with the worker yet, ${since}` : `worker has it, ${since}`,
     );
   }
-  if (job.state === JobState.RUNNING && vitals) return view("rest", `measured ${rate(vitals.itemsPerSecond)}`);
-  return view("rest", restNote(job, "speed", context.nowMs));
+  return view("rest", rest());
 }
 
 /** The mode of a run lever's value. */
@@ -107,6 +123,31 @@ export function speedOf(value: LeverValue | undefined): number | undefined {
   return value?.value.case === "speed" ? value.value.value.itemsPerSecond : undefined;
 }
 
+/** The newest command on a lever, if the worker refused it and nobody has moved the lever since. */
+export function refusal(job: JobRecord, lever: LeverName): Receipt | undefined {
+  const receipt = newestReceipt(job, lever);
+  if (receipt?.state !== ReceiptState.REJECTED) return undefined;
+  // Going back is one generation more than what was refused.
+  return receipt.generation + 1n >= (setting(job, lever)?.generation ?? 0n) ? receipt : undefined;
+}
+
+/** What a lever says at rest of the command that brought it there. */
+export function restNote(job: JobRecord, lever: LeverName, nowMs: number): string {
+  const receipt = newestReceipt(job, lever);
+  if (receipt?.state === ReceiptState.APPLIED || receipt?.state === ReceiptState.PROVED)
+    return `applied after ${step(Number(receipt.decidedAtUs - receipt.acceptedAtUs) / 1000)}, by ${receipt.actor?.name || "somebody"}`;
+  if (receipt?.state === ReceiptState.EXPIRED) return "last command expired undelivered";
+  if (lever !== "run") return "as it was started";
+  return job.stateSinceUs > 0n ? `since ${clock(Number(job.stateSinceUs), nowMs)}` : "as it was started";
+}
+
+/** What a lever says while a command of this page has not been answered. */
+export const onItsWay = "on its way to the server";
+
+function refusalNote(receipt: Receipt): string {
+  return `refused: ${receipt.reason || "no reason given"}`;
+}
+
 function seenRun(job: JobRecord): LeverValue | undefined {
   const mode = job.state === JobState.PAUSED ? RunMode.PAUSE : job.state === JobState.RUNNING ? RunMode.RUN : undefined;
   if (mode === undefined) return currentAttempt(job) ? undefined : setting(job, "run")?.value;
@@ -116,9 +157,18 @@ function seenRun(job: JobRecord): LeverValue | undefined {
   };
 }
 
-function fixedNote(job: JobRecord, lever: "run" | "speed", { offered, nowMs }: LeverContext): string | undefined {
+/** Names of levers in `JobType.levers`. */
+const typeNames = { run: "run", speed: "speed", logLevel: "log_level", parameters: "parameters" } as const;
+
+function fixedNote(
+  job: JobRecord,
+  lever: keyof typeof typeNames,
+  { offered, nowMs }: LeverContext,
+): string | undefined {
   if (seenState(job).ended) return "the job has ended";
-  if (offered && !offered.includes(lever)) return "not offered by this type";
+  // The queue holds any job, and what has not begun can begin with other parameters.
+  const byQueue = !currentAttempt(job) && (lever === "run" || lever === "parameters");
+  if (offered && !byQueue && !offered.includes(typeNames[lever])) return "not offered by this type";
   if (job.state === JobState.LOST) {
     const receipt = newestReceipt(job, lever);
     if (receipt && isOpen(receipt))
@@ -126,12 +176,4 @@ function fixedNote(job: JobRecord, lever: "run" | "speed", { offered, nowMs }: L
     return "worker away";
   }
   return undefined;
-}
-
-function restNote(job: JobRecord, lever: "run" | "speed", nowMs: number): string {
-  const receipt = newestReceipt(job, lever);
-  if (receipt?.state === ReceiptState.APPLIED || receipt?.state === ReceiptState.PROVED)
-    return `applied after ${step(Number(receipt.decidedAtUs - receipt.acceptedAtUs) / 1000)}, by ${receipt.actor?.name || "somebody"}`;
-  if (receipt?.state === ReceiptState.EXPIRED) return "last command expired undelivered";
-  return job.stateSinceUs > 0n ? `since ${clock(Number(job.stateSinceUs), nowMs)}` : "as it was started";
 }

@@ -62,7 +62,7 @@ describe("the progress cell is never empty", () => {
   test("what is under way has a clock", () => {
     expect(plain(jobRecord({ ...running, ...asked(RunMode.PAUSE) }), work)).toContain("waits for a safe point, 1.2 s");
     expect(plain(jobRecord({ ...running, ...asked(RunMode.CANCEL, 30_000, nowMs - 8000) }))).toBe(
-      "22 s of 30 s grace left",
+      "ends by itself within 22 s, then killed",
     );
     expect(plain(jobRecord({ ...running, ...asked(RunMode.CANCEL, 5000, nowMs - 8000) }))).toContain("is over");
     expect(plain(jobRecord({ ...running, ...asked(RunMode.CANCEL) }))).toBe("waits for the worker, 1.2 s");
@@ -86,7 +86,7 @@ describe("the progress cell is never empty", () => {
           attempts: [{ number: 1, end: { outcome: EndOutcome.FAILED, exitCode: 137, reason: "out of memory" } }],
         }),
       ),
-    ).toBe("exit 137, out of memory");
+    ).toBe("exit 137, SIGKILL, out of memory");
     expect(plain(jobRecord({ state: JobState.CANCELED, ...asked(RunMode.CANCEL) }), work)).toBe("by ana at 61.3 %");
     expect(
       plain(

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { boundsText, formFields, initialText, readField } from "./schema-form.ts";
+import { readField, valueText } from "./field-values.ts";
+import { boundsText, defaultText, formFields } from "./schema-form.ts";
 
 const schema = {
   type: "object",
@@ -10,7 +11,17 @@ const schema = {
     ratio: { type: "number", exclusiveMinimum: 0 },
     hidden: { type: "boolean", default: true },
     mode: { enum: ["fast", "deep", 3], default: "deep" },
-    skip: { type: "array", items: { type: "string" }, default: ["a", "b"] },
+    skip: { type: "array", items: { type: "string" }, default: ["a", "b"], maxItems: 3 },
+    env: { type: "object", additionalProperties: { type: "string" } },
+    ports: { type: "array", items: { type: "integer" } },
+    retry: {
+      type: "object",
+      required: ["times"],
+      properties: { times: { type: "integer", maximum: 9 }, wait: { type: "number", exclusiveMinimum: 0 } },
+    },
+    size: { oneOf: [{ const: 1, title: "Small" }, { const: 2 }] },
+    folderOrNot: { type: ["string", "null"] },
+    step: { type: "integer", multipleOf: 5 },
     extra: { type: "object" },
   },
 };
@@ -30,9 +41,23 @@ describe("a start form from a JSON Schema", () => {
       ["hidden", "Hidden", "switch"],
       ["mode", "Mode", "choice"],
       ["skip", "Skip", "list"],
+      ["env", "Env", "map"],
+      ["ports", "Ports", "list"],
+      ["retry", "Retry", "group"],
+      ["size", "Size", "choice"],
+      ["folderOrNot", "Folder or not", "text"],
+      ["step", "Step", "integer"],
       ["extra", "Extra", "json"],
     ]);
-    expect([...fields.values()].map(initialText)).toEqual([".", "10", "", "true", '"deep"', "a\nb", ""]);
+    expect([...fields.values()].map((each) => valueText(each, each.initial))).toEqual([
+      ".",
+      "10",
+      "",
+      "true",
+      '"deep"',
+      "a\nb",
+      ...["", "", "", "", "", "", ""],
+    ]);
   });
 
   test("reads what was typed as the schema's type", () => {
@@ -40,7 +65,12 @@ describe("a start form from a JSON Schema", () => {
     expect(readField(field("minimumSize"), " 12 ")).toEqual({ value: 12 });
     expect(readField(field("hidden"), "false")).toEqual({ value: false });
     expect(readField(field("mode"), "3")).toEqual({ value: 3 });
-    expect(readField(field("skip"), "x\n\n y ")).toEqual({ value: ["x", "y"] });
+    expect(readField(field("skip"), "x\n\n y ")).toEqual({ value: ["x", " y "] });
+    expect(readField(field("env"), "PATH=/bin:/usr/bin\nEMPTY=\nURL=a=b")).toEqual({
+      value: { PATH: "/bin:/usr/bin", EMPTY: "", URL: "a=b" },
+    });
+    expect(readField(field("ports"), "80\n443")).toEqual({ value: [80, 443] });
+    expect(readField(field("size"), "2")).toEqual({ value: 2 });
     expect(readField(field("extra"), '{"a":1}')).toEqual({ value: { a: 1 } });
   });
 
@@ -54,11 +84,49 @@ describe("a start form from a JSON Schema", () => {
     expect(readField(field("minimumSize"), "-1")).toEqual({ wrong: "must be 0 or more" });
     expect(readField(field("minimumSize"), "1.5")).toEqual({ wrong: "must be a whole number" });
     expect(readField(field("ratio"), "many")).toEqual({ wrong: "is not a number" });
+    expect(readField(field("ratio"), "0")).toEqual({ wrong: "must be above 0" });
+    expect(readField(field("step"), "7")).toEqual({ wrong: "must be a multiple of 5" });
+    expect(readField(field("skip"), "a\nb\nc\nd")).toEqual({ wrong: "takes 3 lines at most" });
+    expect(readField(field("env"), "A=1\nB")).toEqual({ wrong: "needs KEY=VALUE in line 2" });
+    expect(readField(field("env"), "A=1\nA=2")).toEqual({ wrong: "has A twice" });
+    expect(readField(field("ports"), "80\nhttp")).toEqual({ wrong: "is not a number in line 2" });
     expect(readField(field("extra"), "{")).toEqual({ wrong: "is not valid JSON" });
+    expect(readField(field("extra"), "[]")).toEqual({ wrong: "must be an object: { … }" });
   });
 
   test("names the bounds", () => {
-    expect([boundsText(field("minimumSize")), boundsText(field("folder"))]).toEqual(["0 to 500", ""]);
+    expect(["minimumSize", "folder", "ratio", "skip", "step"].map((name) => boundsText(field(name)))).toEqual([
+      "0 to 500",
+      "",
+      "above 0",
+      "3 lines or less",
+      "in steps of 5",
+    ]);
+  });
+
+  test("names the default", () => {
+    expect(
+      ["folder", "minimumSize", "mode", "hidden", "skip", "ratio"].map((name) => defaultText(field(name))),
+    ).toEqual([".", "10", "deep", "", "a b", ""]);
+  });
+
+  test("objects are groups of fields, and JSON only far down", () => {
+    const deep = formFields({
+      properties: {
+        a: {
+          type: "object",
+          properties: {
+            b: { type: "object", properties: { c: { type: "object", properties: { d: { type: "string" } } } } },
+          },
+        },
+      },
+    });
+    const kinds = [deep[0], deep[0]?.fields[0], deep[0]?.fields[0]?.fields[0]].map((each) => [each?.path, each?.kind]);
+    expect(kinds).toEqual([
+      ["a", "group"],
+      ["a/b", "group"],
+      ["a/b/c", "json"],
+    ]);
   });
 
   test("a type without schema has no fields", () => {

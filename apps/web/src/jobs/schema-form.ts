@@ -1,132 +1,179 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { valueText } from "./field-values.ts";
+import { list, number, object, string } from "./json-values.ts";
 
-/** A field of a start form, read from a property of a job type's JSON Schema. */
+/** A value that can be chosen, and its word. */
+export interface FieldChoice {
+  readonly value: JsonValue;
+  readonly label: string;
+}
+
+/** A field of a form, read from a property of a job type's JSON Schema. */
 export interface FormField {
   readonly name: string;
+  /** The names from the top of the form to this field. */
+  readonly names: readonly string[];
+  /** The names in one word, unique in the form. */
+  readonly path: string;
   readonly label: string;
   /** The schema's description; may be empty. */
   readonly help: string;
-  /** `json` stands for what has no control of its own: the value is typed as JSON. */
-  readonly kind: "text" | "number" | "integer" | "switch" | "choice" | "list" | "json";
+  /**
+   * `list` is one value a line, `map` one KEY=VALUE a line, `group` holds fields of its own. `json` stands for what has no control of its
+   * own: the value is typed as JSON.
+   */
+  readonly kind: "text" | "number" | "integer" | "switch" | "choice" | "list" | "map" | "group" | "json";
+  /** What the values of a list or a map are. */
+  readonly items: "text" | "number" | "integer";
   readonly required: boolean;
   readonly initial: JsonValue | undefined;
-  readonly choices: readonly JsonValue[];
-  readonly minimum: number | undefined;
-  readonly maximum: number | undefined;
-  readonly minLength: number | undefined;
-  readonly maxLength: number | undefined;
+  readonly choices: readonly FieldChoice[];
+  readonly bounds: FieldBounds;
+  /** The fields of a group. */
+  readonly fields: readonly FormField[];
+  /** The JSON type that the schema asks for, if one. */
+  readonly type: string;
 }
 
+/** The bounds of a field that are checked here, as the server does; what else a schema says the server alone checks. */
+export interface FieldBounds {
+  readonly minimum: number | undefined;
+  readonly maximum: number | undefined;
+  /** The value lies above or below these. */
+  readonly above: number | undefined;
+  readonly below: number | undefined;
+  readonly multipleOf: number | undefined;
+  readonly minLength: number | undefined;
+  readonly maxLength: number | undefined;
+  readonly minItems: number | undefined;
+  readonly maxItems: number | undefined;
+}
+
+/** Objects in objects are groups down to this depth; below it they are JSON. */
+const deepest = 3;
+
 /** The fields that a schema of `type: object` asks for, in its order. */
-export function formFields(schema: JsonObject | undefined): FormField[] {
-  const properties = object(schema?.["properties"]);
-  const required = new Set(array(schema?.["required"]));
-  return Object.entries(properties).map(([name, value]) => {
+export function formFields(schema: JsonObject | undefined, within: readonly string[] = []): FormField[] {
+  const required = new Set(list(schema?.["required"]));
+  return Object.entries(object(schema?.["properties"])).map(([name, value]) => {
     const property = object(value);
-    const choices = array(property["enum"]);
+    const choices = choicesOf(property);
+    const names = [...within, name];
+    const kind = kindOf(property, choices, names.length);
     return {
       name,
+      names,
+      path: names.map(encodeURIComponent).join("/"),
       label: string(property["title"]) || sentence(name),
       help: string(property["description"]),
-      kind: kindOf(property, choices),
+      kind,
+      items: itemKind(object(property[kind === "map" ? "additionalProperties" : "items"])) ?? "text",
       required: required.has(name),
       initial: property["default"],
       choices,
-      minimum: number(property["minimum"]) ?? above(number(property["exclusiveMinimum"]), property),
-      maximum: number(property["maximum"]) ?? below(number(property["exclusiveMaximum"]), property),
-      minLength: number(property["minLength"]),
-      maxLength: number(property["maxLength"]),
+      bounds: boundsOf(property),
+      fields: kind === "group" ? formFields(property, names) : [],
+      type: typeOf(property),
     };
   });
 }
 
-/** What stands in a field before anybody types: its default as text. */
-export function initialText(field: FormField): string {
-  const { initial } = field;
-  if (initial === undefined || initial === null) return field.kind === "switch" ? "false" : "";
-  if (field.kind === "list") return array(initial).map(String).join("\n");
-  if (field.kind === "json" || field.kind === "choice") return JSON.stringify(initial);
-  return typeof initial === "string" ? initial : JSON.stringify(initial);
-}
-
-/** A field's text read as its value. `undefined` leaves it out, so that the server's default holds. Or what is wrong, in words. */
-export function readField(
-  field: FormField,
-  text: string,
-): { readonly value: JsonValue | undefined } | { readonly wrong: string } {
-  const trimmed = text.trim();
-  if (trimmed === "" && field.kind !== "switch") {
-    if (field.required && field.kind !== "text") return { wrong: "needs a value" };
-    if (field.required && (field.minLength ?? 0) > 0) return { wrong: "needs a value" };
-    return { value: field.required ? text : undefined };
-  }
-  switch (field.kind) {
-    case "switch":
-      return { value: text === "true" };
-    case "number":
-    case "integer": {
-      const value = Number(trimmed);
-      if (!Number.isFinite(value)) return { wrong: "is not a number" };
-      if (field.kind === "integer" && !Number.isInteger(value)) return { wrong: "must be a whole number" };
-      if (field.minimum !== undefined && value < field.minimum) return { wrong: `must be ${field.minimum} or more` };
-      if (field.maximum !== undefined && value > field.maximum) return { wrong: `must be ${field.maximum} or less` };
-      return { value };
-    }
-    case "list":
-      return {
-        value: trimmed
-          .split("\n")
-          .map((line) => line.trim())
-          .filter(Boolean),
-      };
-    case "choice":
-    case "json":
-      try {
-        return { value: JSON.parse(trimmed) as JsonValue };
-      } catch {
-        // The parser's own words speak of tokens and positions.
-        return { wrong: "is not valid JSON" };
-      }
-    case "text":
-      if (field.minLength !== undefined && [...text].length < field.minLength)
-        return { wrong: `needs ${field.minLength} characters or more` };
-      if (field.maxLength !== undefined && [...text].length > field.maxLength)
-        return { wrong: `takes ${field.maxLength} characters at most` };
-      return { value: text };
-  }
+/** The fields of a form and of all groups in it. */
+export function allFields(fields: readonly FormField[]): FormField[] {
+  return fields.flatMap((field) => [field, ...allFields(field.fields)]);
 }
 
 /** A field's bounds in words: `1 to 500`; empty if it has none that a person could meet. */
-export function boundsText({ minimum, maximum: highest }: FormField): string {
-  const maximum = highest !== undefined && highest >= Number.MAX_SAFE_INTEGER ? undefined : highest;
-  if (minimum !== undefined && maximum !== undefined) return `${minimum} to ${maximum}`;
-  if (minimum !== undefined) return `${minimum} or more`;
-  return maximum === undefined ? "" : `${maximum} or less`;
+export function boundsText({ kind, bounds }: FormField): string {
+  const { minimum, above, below, multipleOf, minItems, maxItems } = bounds;
+  if (kind === "list") return range(minItems, maxItems, " lines");
+  if (kind !== "number" && kind !== "integer") return "";
+  const maximum =
+    bounds.maximum !== undefined && bounds.maximum >= Number.MAX_SAFE_INTEGER ? undefined : bounds.maximum;
+  const parts = [
+    range(minimum, maximum, ""),
+    above === undefined ? "" : `above ${above}`,
+    below === undefined ? "" : `below ${below}`,
+    multipleOf === undefined || multipleOf === 1 ? "" : `in steps of ${multipleOf}`,
+  ];
+  return parts.filter(Boolean).join(", ");
 }
 
-function kindOf(property: JsonObject, choices: readonly JsonValue[]): FormField["kind"] {
+/** A field's default in words; empty if it has none that says anything. */
+export function defaultText(field: FormField): string {
+  const { initial, kind } = field;
+  if (initial === undefined || initial === null || initial === "" || kind === "switch" || kind === "group") return "";
+  if (kind === "choice") return field.choices.find((each) => each.value === initial)?.label ?? "";
+  const text = kind === "list" ? list(initial).map(String).join(" ") : valueText({ ...field, kind: "text" }, initial);
+  return text.length > 80 || text === "" ? "" : text;
+}
+
+function range(least: number | undefined, most: number | undefined, unit: string): string {
+  if (least !== undefined && most !== undefined) return `${least} to ${most}${unit}`;
+  if (least !== undefined) return `${least}${unit} or more`;
+  return most === undefined ? "" : `${most}${unit} or less`;
+}
+
+function kindOf(property: JsonObject, choices: readonly FieldChoice[], depth: number): FormField["kind"] {
   if (choices.length > 0) return "choice";
-  switch (property["type"]) {
+  switch (typeOf(property)) {
     case "string":
       return "text";
     case "number":
+      return "number";
     case "integer":
-      return property["type"];
+      return "integer";
     case "boolean":
       return "switch";
     case "array":
-      return object(property["items"])["type"] === "string" ? "list" : "json";
+      return itemKind(object(property["items"])) ? "list" : "json";
+    case "object":
+      if (Object.keys(object(property["properties"])).length > 0) return depth < deepest ? "group" : "json";
+      return itemKind(object(property["additionalProperties"])) ? "map" : "json";
     default:
       return "json";
   }
 }
 
-function above(bound: number | undefined, property: JsonObject): number | undefined {
-  return bound !== undefined && property["type"] === "integer" ? bound + 1 : undefined;
+/** The one type that a schema asks for; null beside it only says that the value may be left out. */
+function typeOf(property: JsonObject): string {
+  const type = property["type"];
+  const types = (Array.isArray(type) ? type : [type]).filter((each) => each !== "null");
+  return types.length === 1 ? string(types[0]) : "";
 }
 
-function below(bound: number | undefined, property: JsonObject): number | undefined {
-  return bound !== undefined && property["type"] === "integer" ? bound - 1 : undefined;
+function itemKind(items: JsonObject): FormField["items"] | undefined {
+  if (items["enum"] !== undefined) return undefined;
+  const type = typeOf(items);
+  return type === "string" ? "text" : type === "number" || type === "integer" ? type : undefined;
+}
+
+function choicesOf(property: JsonObject): FieldChoice[] {
+  const label = (value: JsonValue) => (typeof value === "string" && value !== "" ? value : JSON.stringify(value));
+  const named = list(property["oneOf"]).map(object);
+  if (named.length > 0 && named.every((each) => each["const"] !== undefined))
+    return named.map((each) => {
+      const value = each["const"] ?? null;
+      return { value, label: string(each["title"]) || label(value) };
+    });
+  return list(property["enum"]).map((value) => ({ value, label: label(value) }));
+}
+
+function boundsOf(property: JsonObject): FieldBounds {
+  const whole = typeOf(property) === "integer";
+  const above = number(property["exclusiveMinimum"]);
+  const below = number(property["exclusiveMaximum"]);
+  return {
+    minimum: number(property["minimum"]) ?? (whole && above !== undefined ? above + 1 : undefined),
+    maximum: number(property["maximum"]) ?? (whole && below !== undefined ? below - 1 : undefined),
+    above: whole ? undefined : above,
+    below: whole ? undefined : below,
+    multipleOf: number(property["multipleOf"]),
+    minLength: number(property["minLength"]),
+    maxLength: number(property["maxLength"]),
+    minItems: number(property["minItems"]),
+    maxItems: number(property["maxItems"]),
+  };
 }
 
 function sentence(name: string): string {
@@ -135,20 +182,4 @@ function sentence(name: string): string {
     .replaceAll(/([a-z])([A-Z])/g, "$1 $2")
     .toLowerCase();
   return words.charAt(0).toUpperCase() + words.slice(1);
-}
-
-function object(value: JsonValue | undefined): JsonObject {
-  return value !== null && typeof value === "object" && !Array.isArray(value) ? value : {};
-}
-
-function array(value: JsonValue | undefined): JsonValue[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function string(value: JsonValue | undefined): string {
-  return typeof value === "string" ? value : "";
-}
-
-function number(value: JsonValue | undefined): number | undefined {
-  return typeof value === "number" ? value : undefined;
 }

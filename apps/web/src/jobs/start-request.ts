@@ -7,5 +7,6 @@ export interface StartRequest {
   /** Empty: the type's name. */
   readonly name: string;
   readonly parameters: JsonObject;
+  readonly labels: Record<string, string>;
   readonly levers: LeverValue[];
 }

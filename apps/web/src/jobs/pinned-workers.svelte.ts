@@ -1,0 +1,52 @@
+import type { JobRecord, Subscription, WatchResponse } from "@signalbox/protocol";
+import { SvelteMap } from "svelte/reactivity";
+import type { Live } from "../live/live.svelte.ts";
+import type { Watched } from "../live/watch-link.ts";
+import { canRetry } from "./job-state.ts";
+
+/**
+ * Which workers are connected, for jobs that only one worker may run: such a job can be retried only where that worker is there. Followed
+ * from the first ended job of that kind that is shown.
+ */
+export class PinnedWorkers implements Watched {
+  readonly id = "pinned-workers";
+  readonly #connected = new SvelteMap<string, boolean>();
+  #complete = $state(false);
+
+  /** To be made while a component is set up. `shown` are the jobs on the page. */
+  constructor(live: Live, shown: () => readonly JobRecord[]) {
+    const needed = $derived(shown().some((job) => job.workerId !== "" && canRetry(job)));
+    $effect(() => (needed ? live.follow(this) : undefined));
+  }
+
+  /** Why a job cannot be retried now; undefined: it can, or is no matter of its worker. */
+  whyNoRetry(job: JobRecord): string | undefined {
+    if (job.workerId === "" || !this.#complete || this.#connected.get(job.workerId)) return undefined;
+    return `Only ${job.workerId} can run it, and that worker is not connected`;
+  }
+
+  kind(): Subscription["kind"] {
+    return { case: "workers", value: { $typeName: "signalbox.v1.WorkersSubscription" } };
+  }
+
+  apply(message: WatchResponse["message"]): void {
+    switch (message.case) {
+      case "workers":
+        for (const id of message.value.gone) this.#connected.delete(id);
+        break;
+      case "workerVitals":
+        for (const { workerId, connected } of message.value.vitals)
+          if (this.#connected.get(workerId) !== connected) this.#connected.set(workerId, connected);
+        break;
+      case "caughtUp":
+        this.#complete = true;
+        break;
+      case "reset":
+        this.#connected.clear();
+        this.#complete = false;
+        break;
+      default:
+        break;
+    }
+  }
+}
