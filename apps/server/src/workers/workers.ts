@@ -1,19 +1,16 @@
-import { create } from "@bufbuild/protobuf";
-import {
-  WorkerGoneSchema,
-  type Actor,
-  type AttemptReport,
-  type Hello,
-  type JobRecord,
-  type JobType,
-  type VitalsReport,
-  type WorkerHeartbeat,
-  type WorkerRecord,
+import type {
+  Actor,
+  AttemptReport,
+  Hello,
+  JobRecord,
+  JobType,
+  VitalsReport,
+  WorkerHeartbeat,
+  WorkerRecord,
 } from "@signalbox/protocol";
 import { systemClock, type Clock } from "../clock.ts";
-import { serverActor, type Dispatch } from "../jobs/dispatch.ts";
+import type { Dispatch } from "../jobs/dispatch.ts";
 import type { Job } from "../jobs/job.ts";
-import { foldWorkerGone } from "../jobs/job-fold.ts";
 import { hasEnded, openAttempt } from "../jobs/job-record.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Logger } from "../logger.ts";
@@ -24,6 +21,7 @@ import { Attempts } from "./attempts.ts";
 import { Background } from "./background.ts";
 import { checkHello } from "./check-hello.ts";
 import { Drains } from "./drains.ts";
+import { Forgetting } from "./forgetting.ts";
 import { LeaseClock, leaseMs, silentAfterMs } from "./lease-clock.ts";
 import type { LogIngest } from "./log-ingest.ts";
 import { offeredTypes, type Offered } from "./offered-types.ts";
@@ -62,6 +60,7 @@ export class Workers {
   readonly #background = new Background();
   readonly #attempts: Attempts;
   readonly #drains: Drains;
+  readonly #forgetting: Forgetting;
   #dispatch: Dispatch | undefined;
   #typesVersion = 1;
   #offered: Offered | undefined;
@@ -77,14 +76,13 @@ export class Workers {
     this.#monotonic = monotonic;
     this.#leases = new LeaseClock(monotonic());
     this.board = new WorkerBoard((workerId) => jobs.attemptsOf(workerId), monotonic);
-    const sessions = this.#sessions;
-    this.#attempts = new Attempts({
-      ...{ jobs, logs, ingest, logger, clock, monotonic, sessions, names },
-      leases: this.#leases,
+    const shared = {
+      ...{ jobs, logger, clock, monotonic, names, sessions: this.#sessions, leases: this.#leases, board: this.board },
       background: this.#background,
-      onSealed: () => this.#dispatch?.wake(),
-    });
-    this.#drains = new Drains({ names, sessions, clock, onChange: () => this.#changed() });
+    };
+    this.#attempts = new Attempts({ ...shared, logs, ingest, onSealed: () => this.#dispatch?.wake() });
+    this.#drains = new Drains({ ...shared, onChange: () => this.#changed() });
+    this.#forgetting = new Forgetting(shared);
     jobs.onEntry((job, before) => this.#afterEntry(job, before));
   }
 
@@ -107,12 +105,12 @@ export class Workers {
         if (attempt.lostAtUs === 0n) this.#leases.hear(attempt.incarnation, this.#monotonic());
         this.board.restore(attempt.workerId, attempt.lostAtUs !== 0n);
       }
-      this.#endIfOrphan(job);
+      this.#forgetting.endIfOrphan(job);
     }
     for (const [workerId, { hello, incarnation, leftAtUs }] of this.#names.all()) {
       if (!hello?.transient) continue;
       if (leftAtUs === 0n) this.#leases.hear(incarnation, this.#monotonic());
-      this.#forgetIfGone(workerId);
+      this.#forgetting.forgetIfGone(workerId);
     }
     for (const { topic, sealed } of await store.journal.topics("log/")) {
       const [, jobId, attempt] = topic.split("/");
@@ -194,8 +192,7 @@ export class Workers {
     this.#sessions.put(session);
     this.#leases.hear(hello.incarnation, this.#monotonic());
     this.board.connect(session, this.#clock());
-    const oldest = this.#names.oldest((workerId) => this.#isInUse(workerId));
-    if (oldest !== undefined) this.#forget(oldest);
+    this.#forgetting.forgetOldest();
     try {
       await this.#attempts.reconcile(session, hello.attempts);
     } catch (error) {
@@ -224,7 +221,7 @@ export class Workers {
         this.#logger.error({ err: error, worker: workerId }, "that a worker left could not be stored"),
       );
     }
-    this.#forgetIfGone(workerId);
+    this.#forgetting.forgetIfGone(workerId);
     this.#changed();
     this.#logger.info({ worker: workerId }, leaving ? "worker left" : "worker disconnected");
   }
@@ -301,7 +298,7 @@ export class Workers {
         this.#drains.forget(holder);
         const session = this.#sessions.ofIncarnation(holder);
         session?.end(new Refused("unavailable", "No sign of life for the length of the lease."));
-        if (workerId !== undefined) this.#forgetIfGone(workerId);
+        if (workerId !== undefined) this.#forgetting.forgetIfGone(workerId);
       }
       for (const job of this.#jobs.live()) {
         if (openAttempt(job.record)?.incarnation !== holder) continue;
@@ -350,54 +347,16 @@ export class Workers {
     this.#dispatch?.wake();
   }
 
-  #isInUse(workerId: string): boolean {
-    if (this.isConnected(workerId) || this.#jobs.attemptsOf(workerId).length > 0) return true;
-    for (const job of this.#jobs.live()) if (job.record.workerId === workerId) return true;
-    return false;
-  }
-
-  /** Forgets a transient name whose process has left, or is lost and has no attempt any more. */
-  #forgetIfGone(workerId: string): void {
-    const lease = this.#names.get(workerId);
-    if (!lease?.hello?.transient || this.isConnected(workerId) || this.#jobs.attemptsOf(workerId).length > 0) return;
-    if (!this.#leases.watches(lease.incarnation)) this.#forget(workerId);
-  }
-
-  #forget(workerId: string): void {
-    this.board.forget(workerId);
-    this.#background.track(this.#names.forget(workerId), (error) =>
-      this.#logger.error({ err: error, worker: workerId }, "a worker's name could not be forgotten; it comes again"),
-    );
-    for (const job of this.#jobs.live()) if (job.record.workerId === workerId) this.#endIfOrphan(job);
-  }
-
-  /** Ends a job that waits for a worker whose name is forgotten. */
-  #endIfOrphan(job: Job): void {
-    const { workerId } = job.record;
-    if (workerId === "" || this.isKnown(workerId) || !foldWorkerGone(job.record, this.#clock())) return;
-    const end = job.update((before, now) => {
-      const record = foldWorkerGone(before, now);
-      const cause = create(WorkerGoneSchema, { workerId });
-      return record && { actor: serverActor, cause: { case: "workerGone", value: cause }, record };
-    });
-    this.#background.track(end, (error) =>
-      this.#logger.error(
-        { err: error, job: job.id },
-        "a job without its worker could not be ended; the next start does it",
-      ),
-    );
-  }
-
   #afterEntry(job: Job, before: JobRecord | undefined): void {
     const was = before && openAttempt(before);
     const open = openAttempt(job.record);
     if (was?.number !== open?.number || hasEnded(job.record)) this.#typesVersion++;
     if (was && was.workerId !== open?.workerId) {
       this.board.attemptsChanged(was.workerId);
-      this.#forgetIfGone(was.workerId);
+      this.#forgetting.forgetIfGone(was.workerId);
     }
     if (open && (was?.number !== open.number || before?.state !== job.record.state))
       this.board.attemptsChanged(open.workerId);
-    this.#endIfOrphan(job);
+    this.#forgetting.endIfOrphan(job);
   }
 }
