@@ -1,0 +1,180 @@
+import { hostname, userInfo } from "node:os";
+import { readConnectConfig, type ConnectOptions } from "../config.ts";
+import { startWorker, type StartedHere, type Worker } from "../worker.ts";
+import { exitCodeOf } from "./command-end.ts";
+import { commandJob } from "./command-job.ts";
+import { commandName } from "./command-name.ts";
+import { CannotStart } from "./find-command.ts";
+import { Guard } from "./guard.ts";
+import { onLocalSignals } from "./local-signals.ts";
+
+/** What `signalbox run` was asked for. */
+export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
+  /** The program and its arguments. */
+  readonly command: readonly string[];
+  /** For people. Default: the command, shortened. */
+  readonly name?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** It gets a terminal. Default: no. */
+  readonly tty?: boolean;
+  /** Its progress is read from what it prints. Default: yes. */
+  readonly progress?: boolean;
+  /** Processes that are still there when the command itself has ended go on. Default: no, they are ended. */
+  readonly leave?: boolean;
+  /** People in the room can go on sending input when the local one has ended. Default: no. */
+  readonly keepInputOpen?: boolean;
+  /** How long they have to end by themselves. Default 2. */
+  readonly graceSeconds?: number;
+  /** Most bytes that wait for the server; then the command waits. Default 64 MB. */
+  readonly bufferBytes?: number;
+  /** Called when the server knows the job. */
+  readonly onJobId?: (jobId: string) => void;
+  /** Called with what the person at the terminal should know, one sentence. Default: a line on stderr. */
+  readonly onNotice?: (message: string) => void;
+}
+
+/** What became of it. */
+export interface RunCommandResult {
+  /** The command's exit code, or 128 and the number of the signal that ended it; 127 and 126: it could not be started. */
+  readonly exitCode: number;
+  /** Undefined: the server has never known it. */
+  readonly jobId: string | undefined;
+  /** Whether the server has everything that the command printed, and its end. */
+  readonly delivered: boolean;
+}
+
+/** After the command's end the rest is delivered within this, milliseconds. */
+const deliverMs = 15_000;
+/** The same, if there has never been a link. */
+const deliverWithoutLinkMs = 5000;
+const leaveMs = 1000;
+/** Larger parameters than that are not taken by the server. */
+const longestRecordedBytes = 32 * 1024;
+
+/**
+ * Runs a command in this process's terminal, and puts it into the room: starts it at once, whether or not a server is there, ends when it
+ * has ended and its last line is delivered. Signals that this process gets go to the command. Rejects with TypeError if an option
+ * cannot be used. Ends nothing but the command: the caller exits with the code.
+ */
+export async function runCommand(options: RunCommandOptions): Promise<RunCommandResult> {
+  const { command, tty = false, progress = true, leave = false, keepInputOpen = false, labels, graceSeconds } = options;
+  const notice = options.onNotice ?? ((message) => void process.stderr.write(`signalbox: ${message}\n`));
+  let exitCode = 126;
+  let jobId: string | undefined;
+  let wasLinked = false;
+  const job = commandJob({
+    type: "run",
+    pinned: true,
+    command,
+    guard: new Guard(notice),
+    local: {
+      stdin: process.stdin,
+      stdout: process.stdout,
+      stderr: process.stderr,
+      keepInputOpen,
+      onSignal: onLocalSignals,
+      notice,
+    },
+    onEnd: (end) => {
+      exitCode = end instanceof CannotStart ? end.exitCode : exitCodeOf(end);
+      if (end instanceof CannotStart) notice(end.message);
+    },
+  });
+  const worker = await startWorker({
+    ...options,
+    workerId: `run:${hostname()
+      .replace(/[^A-Za-z0-9._-]/g, "-")
+      .slice(0, 60)}:${process.pid}`,
+    metadata: { ...readConnectConfig(options).metadata, ...whereabouts() },
+    labels: {},
+    transient: true,
+    slots: 1,
+    jobs: [job],
+    onNotice: notice,
+    onState: ({ kind }) => {
+      wasLinked ||= kind === "open";
+    },
+  });
+  const started = worker.startHere("run", {
+    name: options.name ?? commandName(command),
+    ...(labels ? { labels } : {}),
+    parameters: {
+      command: recorded(command),
+      cwd: process.cwd(),
+      tty,
+      progress,
+      leave,
+      ...(graceSeconds === undefined ? {} : { grace_seconds: graceSeconds }),
+    },
+  });
+  started.jobId.then(
+    (id) => {
+      jobId = id;
+      options.onJobId?.(id);
+    },
+    () => undefined,
+  );
+  await started.settled;
+  const fault = await delivery(started, wasLinked ? deliverMs : deliverWithoutLinkMs);
+  if (fault !== undefined) notice(`the room does not have all of it: ${fault}`);
+  await closed(worker);
+  return { exitCode, jobId, delivered: fault === undefined };
+}
+
+/** Waits until the server has everything. Returns why it has not, if so. */
+async function delivery(started: StartedHere, ms: number): Promise<string | undefined> {
+  let stopListening: () => void = () => undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const interrupted = new Promise<string>((resolve) => {
+    stopListening = onLocalSignals((signal) => {
+      if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
+      else if (signal !== "SIGCONT") resolve(`${signal} ended the wait for the server`);
+    });
+  });
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve(`the server did not confirm the end of the output within ${ms / 1000} s`), ms);
+  });
+  const ended = started.ended.then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  try {
+    return await Promise.race([ended, interrupted, late]);
+  } finally {
+    clearTimeout(timer);
+    stopListening();
+  }
+}
+
+/** Leaves the room. What is not delivered by now will not be. */
+async function closed(worker: Worker): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const enough = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, leaveMs);
+  });
+  await Promise.race([worker.stop("the command has ended"), enough]);
+  clearTimeout(timer);
+}
+
+/** Where a command runs, for people. */
+function whereabouts(): Record<string, string> {
+  const facts: Record<string, string> = { host: hostname(), pid: String(process.pid), cwd: process.cwd() };
+  try {
+    facts.user = userInfo().username;
+  } catch {
+    // A user without an entry, as in some containers.
+  }
+  return Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, value.toWellFormed().slice(0, 500)]));
+}
+
+/** The arguments as the room shows them: all, unless they are very long. */
+function recorded(command: readonly string[]): string[] {
+  const kept: string[] = [];
+  let bytes = 0;
+  for (const word of command) {
+    bytes += Buffer.byteLength(word) + 4;
+    if (bytes > longestRecordedBytes) return [...kept, `… ${command.length - kept.length} more arguments`];
+    kept.push(word.toWellFormed());
+  }
+  return kept;
+}
