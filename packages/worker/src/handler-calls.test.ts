@@ -11,7 +11,7 @@ type Act =
   | { kind: "pause" | "run" | "resolve" | "reject" | "repeat" | "pass" }
   | { kind: "cancel"; graceMs: number }
   | { kind: "hold"; durationMs: number }
-  | { kind: "parameters"; size: number };
+  | { kind: "parameters"; size: number; durationMs: number };
 
 const act: fc.Arbitrary<Act> = fc.oneof(
   fc.constantFrom<Act>(
@@ -23,7 +23,11 @@ const act: fc.Arbitrary<Act> = fc.oneof(
     { kind: "pass" },
   ),
   fc.record({ kind: fc.constant("hold" as const), durationMs: fc.integer({ min: 1, max: 30 }) }),
-  fc.record({ kind: fc.constant("parameters" as const), size: fc.integer({ min: 1, max: 3 }) }),
+  fc.record({
+    kind: fc.constant("parameters" as const),
+    size: fc.integer({ min: 1, max: 3 }),
+    durationMs: fc.constantFrom(0, 0, 5, 30),
+  }),
 );
 const cancel = fc.record({ kind: fc.constant("cancel" as const), graceMs: fc.integer({ min: 0, max: 1000 }) });
 
@@ -158,7 +162,12 @@ async function play(job: HandledJob, acts: readonly Act[]): Promise<void> {
         break;
       }
       case "parameters":
-        job.set({ case: "parameters", value: { parameters: { size: each.size } } });
+        job.set(
+          { case: "parameters", value: { parameters: { size: each.size } } },
+          each.durationMs > 0
+            ? { durationMs: each.durationMs, then: { case: "parameters", value: { parameters: { size: 9 } } } }
+            : undefined,
+        );
         break;
       case "cancel":
         job.set({ case: "run", value: { mode: RunMode.CANCEL, graceMs: each.graceMs } });
@@ -217,8 +226,11 @@ describe("the handlers of a job", () => {
         for (const lever of ["run", "parameters"] as const)
           expect(job.word(lever).at(-1)?.generation).toBe(job.wanted(lever)?.generation);
         const newest = job.wanted("run");
-        const mode = newest?.hold?.then ?? newest?.value;
-        const refused = job.word("run").at(-1)?.outcome === LeverOutcome.REJECTED;
+        const outcome = job.word("run").at(-1)?.outcome;
+        const mode = outcome === LeverOutcome.REVERTED ? newest?.hold?.then : newest?.value;
+        const refused = outcome === LeverOutcome.REJECTED;
+        // A hold that nobody has refused to end is over.
+        if (newest?.hold && !acts.some(({ kind }) => kind === "reject")) expect(outcome).toBe(LeverOutcome.REVERTED);
         if (!refused && mode?.value.case === "run") expect(job.stands).toBe(mode.value.value.mode === RunMode.PAUSE);
       }),
       { numRuns: 300 },

@@ -75,6 +75,14 @@ export class LeverWord {
     this.#rejected = this.#report(setting, LeverOutcome.REJECTED, reason, this.#now());
   }
 
+  /**
+   * The job has refused a value. At the end of a hold that is no answer: the held value stays, and the server, whose own clock runs out
+   * too, asks again under a new generation.
+   */
+  refuse({ setting, outcome }: Wish, reason: string): void {
+    if (outcome !== LeverOutcome.REVERTED) this.reject(setting, reason);
+  }
+
   /** The value in effect holds for good: another one was asked for. */
   dropHold(): void {
     this.#hold = undefined;

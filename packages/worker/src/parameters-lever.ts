@@ -59,6 +59,7 @@ export class ParametersLever {
     if (!moved) return;
     this.#moving = undefined;
     this.#apply(moved);
+    if (this.#pending) this.#word.dropHold();
     this.#settlePending();
   }
 
@@ -67,7 +68,7 @@ export class ParametersLever {
     const moved = this.#moving;
     if (!moved) return;
     this.#moving = undefined;
-    this.#word.reject(moved.setting, reason);
+    this.#word.refuse(moved, reason);
     this.#settlePending();
   }
 

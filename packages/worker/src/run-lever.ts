@@ -112,6 +112,7 @@ export class RunLever {
     this.#standing = modeOf(moved.setting.value) === RunMode.PAUSE;
     if (this.#cancel) return;
     this.#word.apply(moved);
+    if (this.#pending) this.#word.dropHold();
     this.#settlePending();
   }
 
@@ -121,7 +122,7 @@ export class RunLever {
     if (!moved) return;
     this.#moving = undefined;
     if (this.#cancel) return;
-    this.#word.reject(moved.setting, reason);
+    this.#word.refuse(moved, reason);
     this.#settlePending();
   }
 
