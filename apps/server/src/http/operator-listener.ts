@@ -1,5 +1,6 @@
 import { createServer, type Server } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { Code } from "@connectrpc/connect";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import type { DescMethod } from "@bufbuild/protobuf";
 import {
@@ -18,9 +19,11 @@ import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
 import { bind } from "./bind.ts";
 import { dashboard } from "./dashboard.ts";
+import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { createHostGuard } from "./host-guard.ts";
 import { logDownloadRoute, type ReadLog } from "./log-download.ts";
+import { dropLongDeadline } from "./long-deadlines.ts";
 import { metricsRoute, type Refusal } from "./metrics.ts";
 import { isRpcContentType } from "./rpc-content-type.ts";
 import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
@@ -80,7 +83,8 @@ export interface Listener {
  * The listener for people: gRPC-Web and Connect on HTTP/1.1, the dashboard, login, health, metrics and log downloads.
  *
  * What a request must pass, in this order and before its body is read: a known `Host` (421); not from another site (403, except
- * for the dashboard's files, which are no secret); an RPC content type (415); a cookie or the token (401, UNAUTHENTICATED).
+ * for the dashboard's files, which are no secret); an RPC content type (415); a cookie or the token (401). A gRPC-Web call hears of each
+ * but the content type as a gRPC status: PERMISSION_DENIED, UNAUTHENTICATED.
  */
 export function createOperatorListener(options: OperatorListenerOptions): Listener {
   const { logger, metrics, limits = {} } = options;
@@ -98,12 +102,18 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
       connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs ?? 1_000),
     },
   });
-  const rpc = createRpcOptions("operator", options);
+  // Browsers do not take compressed messages, and the way is short.
+  const rpc = createRpcOptions("operator", [], options);
   let openRequests = 0;
   const isKnownHost = createHostGuard(options.listen.host, options.allowedHosts);
 
   const refuse = (reply: FastifyReply, reason: Refusal, status: number, message: string) => {
     metrics.refusals.inc({ listener: "operator", reason });
+    if (isGrpcCall(reply.request, "grpc-web"))
+      return reply
+        .code(200)
+        .headers(grpcStatus("grpc-web", Code.PermissionDenied, message))
+        .send();
     return reply.code(status).type("application/json; charset=utf-8").send({ error: message });
   };
 
@@ -113,7 +123,12 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
   });
   securityHeaders(app);
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply));
-  app.setNotFoundHandler(async (_request, reply) => {
+  app.setNotFoundHandler(async (request, reply) => {
+    if (isGrpcCall(request, "grpc-web"))
+      return reply
+        .code(200)
+        .headers(grpcStatus("grpc-web", Code.Unimplemented, "There is no such RPC."))
+        .send();
     return reply.code(404).type("application/json; charset=utf-8").send({ error: "There is nothing at this address." });
   });
   healthRoutes(app, options.notReady);
@@ -160,14 +175,13 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
           if (!isRpcContentType(request.headers["content-type"], method, options.binaryOnly)) {
             return refuse(reply, "content type", 415, "This call needs content-type application/grpc-web+proto.");
           }
+          dropLongDeadline(request.raw.headers);
           // Proxies that buffer answers would hold live streams back.
           void reply.header("x-accel-buffering", "no");
         });
         await calls.register(fastifyConnectPlugin, {
           ...rpc.plugin,
           grpc: false,
-          // Browsers do not take compressed messages, and the way is short.
-          acceptCompression: [],
           routes: (router) => {
             options.routes(router);
             for (const handler of router.handlers) methods.set(handler.requestPath, handler.method);

@@ -17,9 +17,11 @@ export function isRpcContentType(
   method: DescMethod,
   binaryOnly: ReadonlySet<string>,
 ): boolean {
-  const type = (header ?? "").split(";", 1)[0]!.trim().toLowerCase();
-  if (binary.has(type)) return true;
-  return type === "application/json" && method.methodKind === "unary" && !binaryOnly.has(procedureOf(method));
+  const whole = (header ?? "").trim().toLowerCase();
+  // These have no parameters.
+  if (binary.has(whole)) return true;
+  const [type] = whole.split(";", 1);
+  return type?.trim() === "application/json" && method.methodKind === "unary" && !binaryOnly.has(procedureOf(method));
 }
 
 /** `package.Service/Method`. */

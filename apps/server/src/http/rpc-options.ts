@@ -7,9 +7,11 @@ import {
   type HandlerContext,
   type Interceptor,
 } from "@connectrpc/connect";
+import type { Compression } from "@connectrpc/connect/protocol";
 import type { FastifyRequest } from "fastify";
 import type { Authenticate } from "../auth/authenticate.ts";
 import { callerKey } from "../auth/caller.ts";
+import { maxTimeoutMs } from "./long-deadlines.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** What both listeners need to serve RPCs. */
@@ -28,14 +30,16 @@ export interface RpcOptions {
 export const readMaxBytes = 1024 * 1024;
 /** Largest response message. */
 export const writeMaxBytes = 4 * 1024 * 1024;
-/** Longest deadline that a client may set. Streams are meant to have none. */
-const maxTimeoutMs = 24 * 3_600_000;
 
 /**
  * Options of the Connect plugin that are the same on both listeners, and the signal that ends all streams. The gate runs when
  * headers are there and before any byte of a body is read.
  */
-export function createRpcOptions(listener: "operator" | "worker", options: RpcOptions) {
+export function createRpcOptions(
+  listener: "operator" | "worker",
+  acceptCompression: readonly Compression[],
+  options: RpcOptions,
+) {
   const shutdown = new AbortController();
   // Every open stream listens to it.
   setMaxListeners(0, shutdown.signal);
@@ -43,20 +47,32 @@ export function createRpcOptions(listener: "operator" | "worker", options: RpcOp
     options.metrics.refusals.inc({ listener, reason });
     throw new ConnectError(message, code);
   };
+  const encodings = ["identity", ...acceptCompression.map(({ name }) => name)];
   return {
     plugin: {
       interceptors: [...options.interceptors],
+      acceptCompression: [...acceptCompression],
       readMaxBytes,
       writeMaxBytes,
       maxTimeoutMs,
       shutdownSignal: shutdown.signal,
       contextValues: (request: FastifyRequest) =>
         createContextValues().set(callerKey, options.authenticate(request.headers, request.ip)),
-      requestGate: ({ service, values }: Pick<HandlerContext, "service" | "values">) => {
+      requestGate: ({ service, values, requestHeader, responseHeader, timeoutMs }: HandlerContext) => {
         if (shutdown.signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
         if (values.get(callerKey) === undefined && !options.openServices?.has(service.typeName)) {
           const how = listener === "operator" ? "Sign in, or send" : "Send";
           refuse("not signed in", `${how} the token: 'authorization: Bearer <token>'.`, Code.Unauthenticated);
+        }
+        // The library would begin to work: its timer has not run out yet.
+        if ((timeoutMs() ?? 1) <= 0) throw new ConnectError("The deadline had passed already.", Code.DeadlineExceeded);
+        const encoding = requestHeader.get("grpc-encoding") ?? "identity";
+        if (!encodings.includes(encoding)) {
+          responseHeader.set("grpc-accept-encoding", encodings.join(","));
+          throw new ConnectError(
+            `Messages compressed with '${encoding.slice(0, 40)}' are not understood here, only: ${encodings.join(", ")}.`,
+            Code.Unimplemented,
+          );
         }
       },
     },

@@ -15,7 +15,7 @@ import { createSessionCookie } from "../auth/session-cookie.ts";
 import { createLogger } from "../logger.ts";
 import { createMetrics } from "./metrics.ts";
 import { createOperatorListener, type OperatorListenerOptions } from "./operator-listener.ts";
-import { createWorkerListener, type WorkerLimits } from "./worker-listener.ts";
+import { createWorkerListener, type WorkerLimits, type WorkerListenerOptions } from "./worker-listener.ts";
 
 /** Token of the listeners in these tests. */
 export const token = "t".repeat(43);
@@ -120,7 +120,7 @@ export async function startOperatorListener(
 }
 
 /** A worker listener on a free port, stopped after the test. */
-export async function startWorkerListener(limits: WorkerLimits = {}) {
+export async function startWorkerListener(limits: WorkerLimits = {}, options: Partial<WorkerListenerOptions> = {}) {
   const metrics = createMetrics();
   const { routes, tick } = testRoutes();
   const listener = createWorkerListener({
@@ -132,6 +132,7 @@ export async function startWorkerListener(limits: WorkerLimits = {}) {
     interceptors: [],
     metrics,
     limits,
+    ...options,
   });
   await listener.start();
   onTestFinished(() => listener.stop());

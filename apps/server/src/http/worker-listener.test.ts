@@ -204,7 +204,12 @@ test("stopping ends streams with UNAVAILABLE within a second, and can be asked f
 test("stopping does not wait for a session that never goes", async () => {
   const { url, listener } = await startWorkerListener();
   const session = rawSession(url);
-  const stuck = session.request({ ":method": "POST", ":path": "/signalbox.v1.WorkerService/Connect", ...bearer });
+  const stuck = session.request({
+    ":method": "POST",
+    ":path": "/signalbox.v1.WorkerService/Connect",
+    "content-type": "application/grpc+proto",
+    ...bearer,
+  });
   stuck.on("error", () => undefined);
   await once(session, "remoteSettings");
   const closed = once(session, "close");

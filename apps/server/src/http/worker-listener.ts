@@ -1,12 +1,16 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createHttp2Server, type Http2Server } from "node:http2";
+import { constants, createServer as createHttp2Server, type Http2Server, type Http2ServerRequest } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import { compressionGzip } from "@connectrpc/connect-node";
 import { fastify, LogController } from "fastify";
 import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
 import { bind } from "./bind.ts";
+import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
+import { dropLongDeadline } from "./long-deadlines.ts";
 import type { Listener } from "./operator-listener.ts";
 import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
 import { createSessionPings, type SessionPingOptions } from "./session-pings.ts";
@@ -21,6 +25,8 @@ const windowBytes = 16 * 1024 * 1024;
 export interface WorkerLimits {
   /** The HTTP/2 preface must be there so long after the connection, milliseconds. Default 10,000. */
   readonly prefaceTimeoutMs?: number;
+  /** The one message of a call that is no client stream must be there so long after its headers, milliseconds. Default 15,000. */
+  readonly requestTimeoutMs?: number;
   /** Open connections for each address listened on; more are dropped. Default 2,048. */
   readonly maxConnections?: number;
   readonly pings?: SessionPingOptions;
@@ -41,7 +47,9 @@ export interface WorkerListenerOptions extends RpcOptions {
  */
 export function createWorkerListener(options: WorkerListenerOptions): Listener {
   const { logger, metrics, limits = {} } = options;
-  const rpc = createRpcOptions("worker", options);
+  // No brotli: at its default quality it takes 60 ms for 28 KB.
+  const rpc = createRpcOptions("worker", [compressionGzip], options);
+  const methods = new Map<string, DescMethod>();
   const pings = createSessionPings({
     ...limits.pings,
     onDead: () => logger.info("a worker's connection answers no ping: cut"),
@@ -53,22 +61,36 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     logController: new LogController({ disableRequestLogging: true }),
     serverFactory: (handler) => http2Server(handler),
   });
-  app.addHook("onRequest", async (request) => {
+  app.addHook("onRequest", async (request, reply) => {
     // The Connect plugin makes a URL of it and fails if that is none, as with the unbracketed `::1:9090` that Node's own client
     // sends. Nothing here depends on the name.
     request.raw.headers[":authority"] = "signalbox";
+    const method = methods.get(request.routeOptions.url ?? "");
+    if (method === undefined) return;
+    if (request.method !== "POST") return reply.code(405).header("allow", "POST").send("RPCs are called with POST.\n");
+    if (!isGrpcCall(request, "grpc")) {
+      metrics.refusals.inc({ listener: "worker", reason: "content type" });
+      return reply.code(415).send("This port speaks gRPC: calls need content-type application/grpc+proto.\n");
+    }
+    dropLongDeadline(request.raw.headers);
+    if (method.methodKind === "unary" || method.methodKind === "server_streaming") cutIfLate(request.raw);
   });
-  app.setNotFoundHandler(async (_request, reply) => {
-    // gRPC clients make UNIMPLEMENTED of it.
+  app.setNotFoundHandler(async (request, reply) => {
+    if (isGrpcCall(request, "grpc"))
+      return reply
+        .code(200)
+        .headers(grpcStatus("grpc", Code.Unimplemented, "There is no such RPC."))
+        .send();
     return reply.code(404).type("text/plain; charset=utf-8").send("There is no such RPC.\n");
   });
   void app.register(fastifyConnectPlugin, {
     ...rpc.plugin,
-    routes: options.routes,
+    routes: (router) => {
+      options.routes(router);
+      for (const { requestPath, method } of router.handlers) methods.set(requestPath, method);
+    },
     grpcWeb: false,
     connect: false,
-    // Brotli at its default quality takes 60 ms for 28 KB.
-    acceptCompression: [compressionGzip],
   });
   app.server.on("session", (session) => {
     session.setLocalWindowSize(windowBytes);
@@ -80,6 +102,13 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
 
   let servers: Server[] = [];
   let stopped: Promise<void> | undefined;
+
+  /** Node has no such limit for HTTP/2, and probes need no token. */
+  function cutIfLate(request: Http2ServerRequest) {
+    const timer = setTimeout(() => request.stream.close(constants.NGHTTP2_CANCEL), limits.requestTimeoutMs ?? 15_000);
+    const inTime = () => clearTimeout(timer);
+    request.once("end", inTime).once("close", inTime);
+  }
 
   function sortOut(socket: Socket) {
     const http1 = () => {

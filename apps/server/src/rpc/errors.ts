@@ -16,19 +16,24 @@ export function errorInterceptor(logger: Logger): Interceptor {
       );
     try {
       const response = await next(request);
-      return response.stream ? { ...response, message: converting(response.message, convert) } : response;
+      if (response.stream) return { ...response, message: converting(response.message, request.signal, convert) };
+      request.signal.throwIfAborted();
+      return response;
     } catch (error) {
       throw convert(error);
     }
   };
 }
 
+/** A handler whose signal aborts just stops. Its client must not take that for the end: it hears why. */
 async function* converting<T>(
   messages: AsyncIterable<T>,
+  signal: AbortSignal,
   convert: (error: unknown) => ConnectError,
 ): AsyncGenerator<T> {
   try {
     yield* messages;
+    signal.throwIfAborted();
   } catch (error) {
     throw convert(error);
   }
