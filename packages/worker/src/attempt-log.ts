@@ -75,6 +75,11 @@ export class AttemptLog {
     return this.#unacked.ackedLine;
   }
 
+  /** The worker holds all that it may: whoever prints into this log shall wait. */
+  get isFull(): boolean {
+    return this.#share.isFull() && !this.#closed;
+  }
+
   /** The worker holds twice what it may, and this log its part or more: the job must end. */
   get isOver(): boolean {
     return this.#share.isOver();

@@ -99,7 +99,6 @@ export class Attempt {
       this.#input = new JobInput({ arrived: this.#wake, onTaken: () => this.#host.onInputTaken(this) });
     this.#steering = new Steering(definition, {
       clock: host.clock,
-      budget: host.budget,
       log: this.log,
       progress: this.#progress,
       wake: this.#wake,
@@ -259,7 +258,7 @@ export class Attempt {
       saved: checkpoint && checkpoint.length > 0 ? checkpoint.slice() : undefined,
       log: createJobLog({
         log: this.log,
-        budget: this.#host.budget,
+        boundBytes: this.#host.budget.boundBytes,
         ready: () => this.#steering.safePoints.roomForLines(),
         hasSettled: () => this.#settled,
         overflowed: (error) => {

@@ -2,7 +2,6 @@ import { Level, Source } from "@signalbox/protocol";
 import type { AttemptLog } from "./attempt-log.ts";
 import type { Fields } from "./fields.ts";
 import { LogOverflow, type JobLog, type LevelName } from "./job.ts";
-import type { LineBudget } from "./line-budget.ts";
 
 const levels: Readonly<Record<LevelName, Level>> = {
   trace: Level.TRACE,
@@ -17,7 +16,8 @@ const sources = { stdout: Source.STDOUT, stderr: Source.STDERR, task: Source.TAS
 /** What the log of a job stands on. */
 export interface JobLogParts {
   readonly log: AttemptLog;
-  readonly budget: LineBudget;
+  /** How much the worker may hold, bytes. */
+  readonly boundBytes: number;
   /** Resolves when there is room. */
   readonly ready: () => Promise<void>;
   /** The attempt has an outcome: what its job prints now goes nowhere. */
@@ -27,14 +27,14 @@ export interface JobLogParts {
 }
 
 /** Makes what a job function gets as `job.log`. */
-export function createJobLog({ log, budget, ready, hasSettled, overflowed }: JobLogParts): JobLog {
+export function createJobLog({ log, boundBytes, ready, hasSettled, overflowed }: JobLogParts): JobLog {
   let overflow: LogOverflow | undefined;
   const guarded = (print: () => void) => {
     if (overflow && !hasSettled()) throw overflow;
     print();
     if (hasSettled() || !log.isOver) return;
     overflow = new LogOverflow(
-      `${megabytes(log.bytes)} of lines wait for the server, and this worker may hold ${megabytes(budget.boundBytes)}: ` +
+      `${megabytes(log.bytes)} of lines wait for the server, and this worker may hold ${megabytes(boundBytes)}: ` +
         "a job that prints this fast must use job.paced, job.checkpoint or await job.log.ready(), which wait",
     );
     overflowed(overflow);
@@ -52,7 +52,7 @@ export function createJobLog({ log, budget, ready, hasSettled, overflowed }: Job
     write: (bytes, source = "task") =>
       guarded(() => log.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes, sources[source])),
     get hasRoom() {
-      return !budget.isFull;
+      return !log.isFull;
     },
     ready,
     isEnabled: (level) => levels[level] >= log.lowestLevel,

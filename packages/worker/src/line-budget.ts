@@ -39,6 +39,7 @@ export class LineBudget {
       set: (bytes) => {
         if (!closed) change(bytes);
       },
+      isFull: () => this.isFull,
       // The one that fails is one that holds more than its share, so that a quiet job never fails for a loud one.
       isOver: () => this.#bytes >= 2 * this.boundBytes && held * this.#holders.size >= 2 * this.boundBytes,
       close: () => {
@@ -55,6 +56,8 @@ export class LineBudget {
 export interface BudgetShare {
   /** The log now holds so many bytes. */
   set(bytes: number): void;
+  /** The process is at its bound. */
+  isFull(): boolean;
   /** The process is at twice its bound, and this log holds at least its part. */
   isOver(): boolean;
   /** The log holds nothing any more and will not. */

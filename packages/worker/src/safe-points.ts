@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { AttemptLog } from "./attempt-log.ts";
 import type { AttemptProgress } from "./attempt-progress.ts";
 import type { Bell } from "./bell.ts";
 import type { Clock } from "./clock.ts";
-import type { LineBudget } from "./line-budget.ts";
 import { Pacer } from "./pacer.ts";
 
 /** A job that never waits for anything lets the process breathe this often, milliseconds. */
@@ -12,7 +12,7 @@ const stalledByLog = "waiting for the log to drain";
 /** What holds a job at its safe points. */
 export interface SafePointParts {
   readonly clock: Clock;
-  readonly budget: LineBudget;
+  readonly log: AttemptLog;
   readonly progress: AttemptProgress;
   /** Rings when any of this may have changed. */
   readonly wake: Bell;
@@ -63,7 +63,7 @@ export class SafePoints {
 
   /** Returns when the job may go on: not paused, room for lines, and, if it is paced, the next item is due. */
   async pass({ paced }: { paced: boolean }): Promise<void> {
-    const { clock, budget, progress, wake } = this.#parts;
+    const { clock, log, progress, wake } = this.#parts;
     for (;;) {
       this.#parts.throwIfAborted();
       if (this.#parts.shallStand()) {
@@ -76,7 +76,7 @@ export class SafePoints {
         this.restart();
         this.#parts.goOn();
       }
-      if (budget.isFull) {
+      if (log.isFull) {
         progress.stalledBy = stalledByLog;
         await wake.wait();
         continue;
@@ -100,8 +100,8 @@ export class SafePoints {
 
   /** Returns when there is room for lines. */
   async roomForLines(): Promise<void> {
-    const { clock, budget, progress, wake } = this.#parts;
-    while (budget.isFull) {
+    const { clock, log, progress, wake } = this.#parts;
+    while (log.isFull) {
       if (!this.#parts.cancelsItself()) this.#parts.throwIfAborted();
       progress.stalledBy = stalledByLog;
       await wake.wait();

@@ -7,13 +7,11 @@ import type { Clock } from "./clock.ts";
 import { HandlerCalls } from "./handler-calls.ts";
 import type { JobDefinition, JobHandlers } from "./job.ts";
 import { defaultLevers, Levers } from "./levers.ts";
-import type { LineBudget } from "./line-budget.ts";
 import { SafePoints } from "./safe-points.ts";
 
 /** What steering acts on. */
 export interface SteeringParts {
   readonly clock: Clock;
-  readonly budget: LineBudget;
   readonly log: AttemptLog;
   readonly progress: AttemptProgress;
   /** Rings when a job that waits shall look again. */
@@ -143,14 +141,14 @@ export class Steering {
 
   #createSafePoints(): SafePoints {
     const { run } = this.#levers;
-    const { clock, budget, progress, wake } = this.#parts;
+    const { clock, log, progress, wake } = this.#parts;
     return new SafePoints({
       clock,
-      budget,
+      log,
       progress,
       wake,
       throwIfAborted: () => this.#parts.throwIfAborted(),
-      cancelsItself: () => this.cancelsItself && !this.#parts.isOver(),
+      cancelsItself: () => this.cancelsItself,
       shallStand: () => (this.#handlesRun ? run.isStanding : run.shallStand),
       isStanding: () => !this.#handlesRun && run.isStanding,
       stand: () => {
