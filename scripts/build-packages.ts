@@ -27,7 +27,7 @@ function nameBuiltFiles(dist: string): void {
       ? /(?<=(?:from |import\()")(\.{1,2}\/[^"]+)\.ts(?=")/g
       : /(?<=new URL\(")(\.{1,2}\/[^"]+)\.ts(?=", import\.meta\.url\))/g;
     const text = readFileSync(path, "utf8");
-    const named = text.replaceAll(pattern, (found: string, module: string) => {
+    const named = text.replaceAll(pattern, (_found: string, module: string) => {
       readFileSync(resolve(dirname(path), `${module}.js`));
       return `${module}.js`;
     });

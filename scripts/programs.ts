@@ -15,10 +15,12 @@ export interface Program {
 
 /** Starts a TypeScript program, given from the repository's root. */
 export function runProgram(path: string, env: Record<string, string>): Program {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`../${path}`, import.meta.url))], {
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  return runCommand(process.execPath, [fileURLToPath(new URL(`../${path}`, import.meta.url))], env);
+}
+
+/** Starts any program, in this process's folder. */
+export function runCommand(command: string, args: readonly string[], env: Record<string, string>): Program {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   const waiting = new Set<() => void>();
   const notify = () => waiting.forEach((check) => check());
@@ -40,7 +42,8 @@ export function runProgram(path: string, env: Record<string, string>): Program {
           if (!match && !ended()) return;
           waiting.delete(check);
           if (match) resolve(match);
-          else reject(new Error(`${path} ended before it printed ${String(pattern)}:\n${output}`));
+          else
+            reject(new Error(`${[command, ...args].join(" ")} ended before it printed ${String(pattern)}:\n${output}`));
         };
         waiting.add(check);
         check();
