@@ -213,6 +213,35 @@ describe("rows", () => {
     expect(document.querySelector('[data-key="l4"]')).toBeNull();
   });
 
+  test("a progress bar of a thousand pieces is one row with its newest state, and all that was written can be seen", async () => {
+    const piece = (step: number) => ({ text: `\r${step} of 1000`, source: Source.STDOUT, continues: step > 1 });
+    const steps = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => piece(from + index));
+    room.append([chunkEntry(1, steps(1, 601))]);
+    await open();
+    await until(() => textOf(1) === "600 of 1000");
+    room.append([chunkEntry(601, steps(601, 1001))]);
+    await until(() => textOf(1) === "1000 of 1000");
+    expect(keys()).toEqual(["l1"]);
+    expect(document.querySelector('[data-key="l1"]')?.classList).toContain("unfinished");
+    await userEvent.click(page.getByRole("button", { name: /all that was written/ }));
+    await until(() => textOf(1)?.includes("␍998 of 1000␍999 of 1000␍1000 of 1000"));
+    room.append([chunkEntry(1001, [{ text: "\n", source: Source.STDOUT, continues: true }, "after it\n"])]);
+    await until(() => textOf(1002) === "after it");
+    // Who opened the row reads: the divider stands before the line that was being written.
+    expect(keys()).toEqual(["d1001", "l1", "l1002"]);
+    expect(document.querySelector(".unfinished")).toBeNull();
+  });
+
+  test("a prompt stands there without a line end, and what follows it on its line joins it", async () => {
+    room.append([chunkEntry(1, ["ready\n", { text: "Password: ", source: Source.STDOUT }])]);
+    await open();
+    await until(() => textOf(2) === "Password: ");
+    expect(document.querySelector(".unfinished")?.getAttribute("data-key")).toBe("l2");
+    room.append([chunkEntry(3, [{ text: "\n", source: Source.STDOUT, continues: true }, "welcome\n"])]);
+    await until(() => textOf(4) === "welcome");
+    expect(keys()).toEqual(["l1", "l2", "l4"]);
+  });
+
   test("a click on a number marks its line, Shift a range", async () => {
     room.append([numbered(1, 21)]);
     await open();
@@ -232,6 +261,50 @@ describe("rows", () => {
     await open({ from: 500, to: 500 });
     await until(() => document.querySelector(".row.marked")?.getAttribute("data-key") === "l500");
     expect(keys()).toContain("l500");
+  });
+});
+
+describe("ways to a line", () => {
+  test("':' asks for its number, says how far the log goes, and leads there", async () => {
+    room.append([numbered(1, 1001)]);
+    await open();
+    await until(() => keys().at(-1) === "l1000");
+    await userEvent.keyboard(":");
+    await userEvent.keyboard("2000{Enter}");
+    await expect.element(page.getByText("the log ends at line 1,000")).toBeVisible();
+    await userEvent.fill(page.getByRole("textbox", { name: "Line" }), "1,2 3");
+    await userEvent.keyboard("{Enter}");
+    await until(() => document.querySelector(".row.marked")?.getAttribute("data-key") === "l123");
+    expect(keys()).toContain("l123");
+    expect(onMark).toHaveBeenLastCalledWith({ from: 123, to: 123 });
+    expect(page.getByRole("textbox", { name: "Line" }).elements()).toHaveLength(0);
+  });
+
+  test("a selection that is dragged over the edge scrolls on and keeps all lines between", async () => {
+    room.append([numbered(1, 1001)]);
+    const reader = await open();
+    await until(() => keys().at(-1) === "l1000");
+    reader.jump(500);
+    await until(() => keys().includes("l500"));
+    await painted();
+    const text = document.querySelector('[data-key="l500"] .text');
+    const box = scroller().getBoundingClientRect();
+    if (!text?.firstChild) throw new Error("no text");
+    const mouse = (type: string, target: EventTarget, clientY: number) =>
+      target.dispatchEvent(
+        new PointerEvent(type, { pointerType: "mouse", button: 0, clientX: 300, clientY, bubbles: true }),
+      );
+    mouse("pointerdown", text, text.getBoundingClientRect().top + 5);
+    document.getSelection()?.setBaseAndExtent(text.firstChild, 0, text.firstChild, 3);
+    mouse("pointermove", window, box.bottom + 80);
+    await until(() => keys().includes("l700"));
+    mouse("pointerup", window, box.bottom + 80);
+    await painted();
+    const data = new DataTransfer();
+    scroller().dispatchEvent(new ClipboardEvent("copy", { clipboardData: data, bubbles: true, cancelable: true }));
+    const lines = data.getData("text/plain").split("\n");
+    expect(lines.slice(0, 3)).toEqual(["line 500", "line 501", "line 502"]);
+    expect(lines.length).toBeGreaterThan(190);
   });
 });
 

@@ -1,4 +1,4 @@
-import { lineText } from "./line-text.ts";
+import { lineText, rawText } from "./line-text.ts";
 import { rowBytes } from "./log-row-element.ts";
 import type { LogRows } from "./log-rows.ts";
 import type { LogStore } from "./log-store.ts";
@@ -8,9 +8,14 @@ const maxCopiedLines = 200_000;
 
 /**
  * Puts what is selected on the clipboard: text without numbers, and whole lines between the ends of the selection whether they are on
- * screen or not. A selection inside one line is the browser's.
+ * screen or not. Lines that are shown `isRaw` are copied as they were written. A selection inside one line is the browser's.
  */
-export function copySelected(event: ClipboardEvent, rows: LogRows, store: LogStore): void {
+export function copySelected(
+  event: ClipboardEvent,
+  rows: LogRows,
+  store: LogStore,
+  isRaw: (key: string) => boolean,
+): void {
   const selection = document.getSelection();
   if (!selection || selection.isCollapsed || !event.clipboardData) return;
   const range = selection.getRangeAt(0);
@@ -23,7 +28,8 @@ export function copySelected(event: ClipboardEvent, rows: LogRows, store: LogSto
     if (!row) continue;
     if (!row.here) texts.push(`[line ${row.line} was not loaded]`);
     else {
-      const text = lineText(rowBytes(row, store));
+      const bytes = rowBytes(row, store);
+      const text = isRaw(row.key) ? rawText(bytes) : lineText(bytes);
       texts.push(head === start.line ? text.slice(start.at) : head === end.line ? text.slice(0, end.at) : text);
     }
     if (rows.after(head) === head) break;

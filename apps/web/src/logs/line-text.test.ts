@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { lineSpans, lineText } from "./line-text.ts";
+import { lineSpans, lineText, rawSpans, rawText } from "./line-text.ts";
 import { contrast } from "../ui/contrast.ts";
 import { readable } from "./terminal-color.ts";
 
@@ -17,6 +17,20 @@ describe("the text of a line", () => {
   test("loses its line end, whatever that is", () => {
     expect(["a\n", "a\r\n", "a\r", "a\r\r\n", "a"].map(shown)).toEqual(["a", "a", "a", "a", "a"]);
     expect(shown("\n")).toBe("");
+  });
+  test("can be shown and copied as it was written, too", () => {
+    const bytes = utf8.encode("10 %\r\u001b[32m20 %\u001b[0m\b\r\n");
+    expect(lineText(bytes)).toBe("20 %");
+    expect(rawSpans(bytes).map(({ text, look }) => [text, look?.color ?? ""])).toContainEqual([
+      "20 %",
+      "var(--ansi-green)",
+    ]);
+    expect(
+      rawSpans(bytes)
+        .map(({ text }) => text)
+        .join(""),
+    ).toBe("10 %␍20 %␈");
+    expect(rawText(bytes)).toBe("10 %\r\u001b[32m20 %\u001b[0m\b");
   });
   test("keeps tabs and letters of all scripts", () => {
     expect(shown("\tγειά 👋🏽 e\u0301\n")).toBe("\tγειά 👋🏽 e\u0301");

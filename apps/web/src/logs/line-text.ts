@@ -32,10 +32,13 @@ const unseen = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202
 export function lineSpans(bytes: Uint8Array): TextSpan[] {
   const text = trimEnd(decoder.decode(bytes));
   if (!special.test(text)) return text ? [{ text, look: undefined }] : [];
-  const overwrites = text.includes("\r") || text.includes("\b");
+  return spansOf(text, text.includes("\r") || text.includes("\b") ? new Screen() : undefined);
+}
+
+/** Spans of text with escape sequences; with a screen what a terminal would leave of it. */
+function spansOf(text: string, screen: Screen | undefined): TextSpan[] {
   const parser = createAnsiSequenceParser();
-  let spans: TextSpan[] = [];
-  const screen = overwrites ? new Screen() : undefined;
+  const spans: TextSpan[] = [];
   for (const part of splitEscapes(text)) {
     if (part.kind === "erase") screen?.erase();
     // The parser takes an empty list, which means reset, for nothing.
@@ -48,8 +51,17 @@ export function lineSpans(bytes: Uint8Array): TextSpan[] {
       else spans.push({ text: part.text, look });
     }
   }
-  if (screen) spans = screen.spans();
-  return spans.flatMap(showControls);
+  return (screen?.spans() ?? spans).flatMap(showControls);
+}
+
+/** A line with all that was written into it: nothing is overwritten or erased, colours are kept, control characters are made visible. */
+export function rawSpans(bytes: Uint8Array): TextSpan[] {
+  return spansOf(trimEnd(decoder.decode(bytes)), undefined);
+}
+
+/** The text of a line as it was written, without its line end; invalid UTF-8 as U+FFFD. */
+export function rawText(bytes: Uint8Array): string {
+  return trimEnd(decoder.decode(bytes));
 }
 
 /** The text of {@link lineSpans} alone. */

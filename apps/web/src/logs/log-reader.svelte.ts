@@ -125,6 +125,12 @@ export class LogReader {
     }
   }
 
+  /** To a line, and marks it. */
+  goTo(line: number): void {
+    this.#mark(line, false);
+    this.jump(line);
+  }
+
   /** To where following stopped. */
   toDivider(): void {
     if (this.#rows.divider) this.jump(this.#rows.divider.line);

@@ -1,8 +1,8 @@
 import { GapCause, Level } from "@signalbox/protocol";
 import { clock, exact, logTime, moment, plural, step } from "../ui/format.ts";
-import { lineSpans } from "./line-text.ts";
+import { lineSpans, rawSpans } from "./line-text.ts";
 import type { LogRow } from "./log-rows.ts";
-import { sourceWord } from "./log-rows.ts";
+import { overwrites, sourceWord } from "./log-rows.ts";
 import type { LogStore } from "./log-store.ts";
 
 /** A row as an element. Elements are reused for other rows; `show` fills one in. */
@@ -12,8 +12,9 @@ export class RowElement {
   #signature = "";
 
   /** Draws `row`, unless it is drawn already and nothing about it changed. */
-  show(row: LogRow, store: LogStore, marked: boolean, open: boolean): void {
-    const state = `${marked ? " marked" : ""}${open ? " open" : ""}`;
+  show(row: LogRow, store: LogStore, { marked, open, raw }: RowState): void {
+    const unfinished = row.kind === "line" && isUnfinished(row, store);
+    const state = `${marked ? " marked" : ""}${open ? " open" : ""}${raw ? " raw" : ""}${unfinished ? " unfinished" : ""}`;
     const signature =
       row.kind === "line" ? `${row.key}-${row.last}-${row.here ? 1 : 0}${state}` : `${row.key}-${row.line}${state}`;
     this.row = row;
@@ -23,7 +24,7 @@ export class RowElement {
     this.root.dataset["line"] = String(row.line);
     switch (row.kind) {
       case "line":
-        this.#showLine(row, store, state);
+        this.#showLine(row, store, state, raw);
         break;
       case "gap": {
         this.root.className = `row gap${state}`;
@@ -57,7 +58,7 @@ export class RowElement {
     }
   }
 
-  #showLine(row: Extract<LogRow, { kind: "line" }>, store: LogStore, state: string): void {
+  #showLine(row: Extract<LogRow, { kind: "line" }>, store: LogStore, state: string, raw: boolean): void {
     const stored = store.line(row.line);
     const number = element("a", "number", exact(row.line));
     number.href = `?line=${row.line}`;
@@ -79,7 +80,8 @@ export class RowElement {
       letter.title = levelNames[level] ?? "";
       gutter.append(number, letter, time, element("span", "source", source));
       if (continues) text.append(element("span", "joint", "↳ "));
-      for (const span of lineSpans(rowBytes(row, store))) {
+      const bytes = rowBytes(row, store);
+      for (const span of raw ? rawSpans(bytes) : lineSpans(bytes)) {
         if (!span.look) text.append(span.text);
         else {
           const run = element("span", span.look.classes, span.text);
@@ -91,6 +93,7 @@ export class RowElement {
           text.append(run);
         }
       }
+      if (overwrites(bytes)) text.append(rawSwitch(raw));
     }
     this.root.replaceChildren(gutter, text);
   }
@@ -102,10 +105,22 @@ export class RowElement {
   }
 }
 
+/** How a row is shown, besides what it holds. */
+export interface RowState {
+  readonly marked: boolean;
+  /** Where long rows are cut, this one is not. */
+  readonly open: boolean;
+  /** All that was written into the line is shown, not what it came to. */
+  readonly raw: boolean;
+}
+
+/** A row of more pieces writes over itself: what it came to is in the newest of them. */
+const newestPieces = 512;
+
 /** The bytes of a row: its pieces joined. */
 export function rowBytes(row: Extract<LogRow, { kind: "line" }>, store: LogStore): Uint8Array {
   const pieces: Uint8Array[] = [];
-  for (let line = row.line; line <= row.last; line++) {
+  for (let line = Math.max(row.line, row.last + 1 - newestPieces); line <= row.last; line++) {
     const stored = store.line(line);
     if (stored) pieces.push(stored.lines.bytes(stored.index));
   }
@@ -117,6 +132,26 @@ export function rowBytes(row: Extract<LogRow, { kind: "line" }>, store: LogStore
     at += piece.length;
   }
   return joined;
+}
+
+/** Whether the row is the log's last and its line has no end yet: a prompt, or a progress bar on its way. */
+function isUnfinished(row: Extract<LogRow, { kind: "line" }>, store: LogStore): boolean {
+  if (row.last !== store.endLine - 1 || store.sealed) return false;
+  const stored = store.line(row.last);
+  return stored !== undefined && stored.lines.bytes(stored.index).at(-1) !== 0x0a;
+}
+
+/** Switches a line that was written over between what it came to and all that was written. */
+function rawSwitch(raw: boolean): HTMLButtonElement {
+  const button = element("button", "raw-switch");
+  button.type = "button";
+  // Its word is drawn by the style sheet: the text of a row is the line's and nothing else.
+  button.dataset["word"] = raw ? "newest" : "raw";
+  button.tabIndex = -1;
+  button.ariaLabel = button.title = raw
+    ? "Show what the line came to"
+    : "Show all that was written into this line, one over the other";
+  return button;
 }
 
 const levelLetters = ["", "T", "D", "I", "W", "E", "F"];

@@ -23,7 +23,10 @@ export type LogRow =
   | { readonly kind: "marker"; readonly key: string; readonly line: number; readonly marker: CommandMarker }
   | { readonly kind: "divider"; readonly key: string; readonly line: number; readonly divider: Divider };
 
-/** Pieces are joined only within so many numbers, so that a group can be found from any of its lines. */
+/**
+ * Pieces are joined only within so many numbers, so that a group can be found from any of its lines. A line that writes over itself, as a
+ * progress bar does, is one row however many pieces it has.
+ */
 const joinWithin = 256;
 /** Longer pieces stand alone: a line of megabytes is shown as rows, one a piece. */
 const joinBytes = 16_384;
@@ -34,6 +37,9 @@ export class LogRows {
   #markers: readonly CommandMarker[] = [];
   #markedLines = new Set<number>();
   #divider: Divider | undefined;
+  /** Beginnings of runs of `joinWithin` numbers that are joined from there to the next one, both included. What is stored stays so. */
+  readonly #through = new Set<number>();
+  #resets = 0;
 
   constructor(store: LogStore) {
     this.#store = store;
@@ -43,6 +49,7 @@ export class LogRows {
   set markers(markers: readonly CommandMarker[]) {
     this.#markers = markers;
     this.#markedLines = new Set(markers.map((marker) => marker.line));
+    this.#through.clear();
   }
 
   get markers(): readonly CommandMarker[] {
@@ -62,7 +69,10 @@ export class LogRows {
     const block = this.#store.block(line);
     if (block?.gap) return block.from;
     let head = line;
-    while (head > 1 && this.#joinsBefore(head)) head--;
+    while (head > 1)
+      if (head % joinWithin === 0 && this.#isThrough(head - joinWithin)) head -= joinWithin;
+      else if (this.#joinsBefore(head)) head--;
+      else break;
     return head;
   }
 
@@ -97,19 +107,46 @@ export class LogRows {
     const block = this.#store.block(head);
     if (block?.gap) return { kind: "gap", key: `g${block.from}`, line: block.from, last: block.to - 1, gap: block.gap };
     let last = head;
-    if (block) while (last + 1 < this.#store.endLine && this.#joinsBefore(last + 1)) last++;
+    while (block && last + 1 < this.#store.endLine)
+      if (last % joinWithin === 0 && this.#isThrough(last)) last += joinWithin;
+      else if (this.#joinsBefore(last + 1)) last++;
+      else break;
     return { kind: "line", key: `l${head}`, line: head, last, here: block !== undefined };
   }
 
   /** Whether `line` goes on in the row of the line before it. */
   #joinsBefore(line: number): boolean {
-    if (line % joinWithin === 0 || this.#markedLines.has(line) || this.#divider?.line === line) return false;
+    if (this.#markedLines.has(line)) return false;
     const piece = this.#store.line(line);
     if (!piece?.lines.continues(piece.index)) return false;
     const before = this.#store.line(line - 1);
     if (!before || before.lines.source(before.index) !== piece.lines.source(piece.index)) return false;
-    return before.lines.bytes(before.index).length < joinBytes;
+    const bytes = before.lines.bytes(before.index);
+    if (line % joinWithin === 0) return overwrites(bytes) || overwrites(piece.lines.bytes(piece.index));
+    return bytes.length < joinBytes;
   }
+
+  /** Whether all numbers from `from`, a multiple of `joinWithin`, to the next multiple are one row. */
+  #isThrough(from: number): boolean {
+    if (this.#store.resets !== this.#resets) {
+      this.#resets = this.#store.resets;
+      this.#through.clear();
+    }
+    if (from < joinWithin || from + joinWithin >= this.#store.endLine) return false;
+    if (this.#through.has(from)) return true;
+    for (let line = from + joinWithin; line > from; line--) if (!this.#joinsBefore(line)) return false;
+    this.#through.add(from);
+    return true;
+  }
+}
+
+/** Whether text goes back to the start of its line and writes over it. A carriage return before a line end does not. */
+export function overwrites(bytes: Uint8Array): boolean {
+  let end = bytes.length;
+  if (bytes[end - 1] === 0x0a) end--;
+  while (bytes[end - 1] === 0x0d && end < bytes.length) end--;
+  const at = bytes.indexOf(0x0d);
+  return at >= 0 && at < end;
 }
 
 /** The short word of the source column; empty for standard output, which needs none. */

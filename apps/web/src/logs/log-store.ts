@@ -29,6 +29,8 @@ const lineBytes = 20;
 export class LogStore {
   /** Rises with each change. */
   version = 0;
+  /** How often everything was forgotten. */
+  resets = 0;
   /** Number after the newest line that is stored on the server, whether it is here or not. */
   endLine = 1;
   /** Lines of the attempt by level, indexed by Level. */
@@ -153,6 +155,7 @@ export class LogStore {
   /** Forgets everything. */
   reset(): void {
     this.version++;
+    this.resets++;
     this.#blocks.length = 0;
     this.#gaps.clear();
     this.#costBytes = 0;

@@ -1,4 +1,5 @@
 import { copySelected } from "./copy-lines.ts";
+import { dragScroll } from "./drag-scroll.ts";
 import { RowElement } from "./log-row-element.ts";
 import type { LogRow, LogRows } from "./log-rows.ts";
 import type { LogStore } from "./log-store.ts";
@@ -44,6 +45,7 @@ export class LogSurface {
   #marked: MarkedLines | undefined;
   #frame = 0;
   readonly #open = new Set<string>();
+  readonly #raw = new Set<string>();
   #elements = new Map<string, RowElement>();
   readonly #spare: RowElement[] = [];
   readonly #store: LogStore;
@@ -70,6 +72,7 @@ export class LogSurface {
       { dragTo: (share) => this.#dragTo(share), page: (by) => this.page(by), dropped: () => this.invalidate() },
       signal,
     );
+    dragScroll(parts.scroller, (px) => this.scrollBy(px), signal);
     this.#stopGlide = touchScroll(parts.scroller, (px) => this.scrollBy(px), signal);
     this.#listen(signal);
     this.invalidate();
@@ -249,7 +252,7 @@ export class LogSurface {
       const marked =
         row.kind === "line" && !!this.#marked && row.line <= this.#marked.to && row.last >= this.#marked.from;
       element.root.classList.remove("held");
-      element.show(row, this.#store, marked, this.#open.has(row.key));
+      element.show(row, this.#store, { marked, open: this.#open.has(row.key), raw: this.#raw.has(row.key) });
       shown.set(row.key, element);
     }
     const byLine = (a: RowElement, b: RowElement) => (a.row?.line ?? 0) - (b.row?.line ?? 0);
@@ -345,7 +348,11 @@ export class LogSurface {
     // Focus and find-in-page may scroll the frame itself; rows are placed by their anchor alone.
     scroller.addEventListener("scroll", () => (scroller.scrollTop = 0), { signal });
     content.addEventListener("click", (event) => this.#click(event), { signal });
-    scroller.addEventListener("copy", (event) => copySelected(event, this.#rows, this.#store), { signal });
+    scroller.addEventListener(
+      "copy",
+      (event) => copySelected(event, this.#rows, this.#store, (key) => this.#raw.has(key)),
+      { signal },
+    );
     document.addEventListener("selectionchange", () => this.#selected(), { signal });
   }
 
@@ -377,6 +384,13 @@ export class LogSurface {
       event.preventDefault();
       this.read();
       this.#events.mark(Number(row.dataset["line"]), event.shiftKey);
+      return;
+    }
+    if (target?.closest(".raw-switch")) {
+      const key = row.dataset["key"] ?? "";
+      if (!this.#raw.delete(key)) this.#raw.add(key);
+      this.read();
+      this.invalidate();
       return;
     }
     // Where rows are cut to three lines, a tap opens one.
