@@ -59,6 +59,35 @@ const states: Record<string, (signalbox: Signalbox, page: Page) => Promise<void>
     await signalbox.server.kill("SIGKILL");
     await isStale(page);
   },
+  "Workers, empty": async (signalbox, page) => {
+    await signalbox.open(page, "/workers");
+    await expect(page.getByRole("heading", { name: "No worker has been here yet" })).toBeVisible();
+  },
+  "Workers, connected, draining and silent": async (signalbox, page) => {
+    await signalbox.worker("connected", { SIGNALBOX_TEST_POOL: "cpu" });
+    await signalbox.worker("draining", { SIGNALBOX_TEST_POOL: "cpu" });
+    const killed = await signalbox.worker("silent");
+    await signalbox.startJob("lines");
+    await killed.kill("SIGKILL");
+    await signalbox.open(page, "/workers");
+    await page.getByRole("button", { name: "Drain draining" }).click();
+    for (const word of ["Connected", "Draining", "Silent"])
+      await expect(page.getByRole("cell", { name: word, exact: true })).toBeVisible();
+  },
+  "Workers, details": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    await signalbox.startJob("lines");
+    await signalbox.open(page, "/workers?worker=w1");
+    await expect(page.getByRole("complementary")).toContainText("Running");
+    await page.getByRole("button", { name: "Drain and stop…" }).click();
+  },
+  "Workers, stale": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    await signalbox.open(page, "/workers");
+    await expect(page.getByRole("table")).toContainText("Connected");
+    await signalbox.server.kill("SIGKILL");
+    await isStale(page);
+  },
 };
 
 for (const [name, arrange] of Object.entries(states)) {

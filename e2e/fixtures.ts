@@ -77,13 +77,14 @@ export class Signalbox {
     if (path !== "/") await page.goto(`${this.origin}${path}`);
   }
 
-  /** Starts a process of the test worker. */
-  async worker(id: string): Promise<Program> {
+  /** Starts a process of the test worker. `env` is added to its environment. */
+  async worker(id: string, env: Record<string, string> = {}): Promise<Program> {
     const worker = runProgram("e2e/programs/test-worker.ts", {
       SIGNALBOX_URL: this.workerUrl,
       SIGNALBOX_TOKEN_FILE: join(this.folder, "data", "token"),
       SIGNALBOX_WORKER_ID: id,
       SIGNALBOX_RECORDS: this.folder,
+      ...env,
     });
     this.#workers.add(worker);
     await worker.printed(/started/);

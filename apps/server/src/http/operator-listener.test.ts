@@ -140,7 +140,15 @@ test("every answer carries the security headers", async () => {
 
 test("pages get index.html, files with a hash are kept for ever, other paths are not found", async () => {
   const { url } = await startOperatorListener({ webFolder: await builtDashboard() });
-  for (const path of ["/", "/jobs", "/jobs/abc", "/jobs/abc?line=3", "/jobs/abc/attempts/2"]) {
+  for (const path of [
+    "/",
+    "/jobs",
+    "/jobs/abc",
+    "/jobs/abc?line=3",
+    "/jobs/abc/attempts/2",
+    "/workers",
+    "/workers?worker=a",
+  ]) {
     const answer = await ask(url, path);
     expect(answer.status).toBe(200);
     expect(answer.body).toContain("<title>Signalbox</title>");
