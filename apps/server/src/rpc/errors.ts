@@ -16,9 +16,10 @@ export function errorInterceptor(logger: Logger): Interceptor {
       );
     try {
       const response = await next(request);
-      if (response.stream) return { ...response, message: converting(response.message, request.signal, convert) };
-      request.signal.throwIfAborted();
-      return response;
+      // A unary answer that is there is given even if the server stops: what it reports has happened.
+      return response.stream
+        ? { ...response, message: converting(response.message, request.signal, convert) }
+        : response;
     } catch (error) {
       throw convert(error);
     }
