@@ -75,7 +75,7 @@ describe("parameters of a running job", () => {
     const generation = room.server.set(attempt, size(2), { durationMs: 400n, then: size(1) });
     await room.server.until(() => leverOf(attempt, "parameters")?.generation === generation, "it is applied");
     await room.server.stop();
-    await expect.poll(() => taken).toEqual([2, 1]);
+    await expect.poll(() => taken, { timeout: 10_000 }).toEqual([2, 1]);
     await room.server.start();
     await room.server.until(
       () => leverOf(attempt, "parameters")?.outcome === LeverOutcome.REVERTED,

@@ -58,6 +58,8 @@ export class LocalStarts {
   /** Those that it has, by the key of the attempt. */
   readonly #bound = new Map<string, LocalStart>();
   readonly #early = new Map<string, AttemptSpec>();
+  /** Those that no server will ever know, as long as they run. */
+  readonly #alone = new Set<Attempt>();
 
   constructor(host: LocalStartsHost) {
     this.#host = host;
@@ -66,6 +68,11 @@ export class LocalStarts {
   /** Attempts that the server has not assigned yet and may still assign. */
   get waiting(): Attempt[] {
     return [...this.#waiting].map(({ attempt }) => attempt);
+  }
+
+  /** Attempts that run although no server will ever know them. */
+  get alone(): Attempt[] {
+    return [...this.#alone];
   }
 
   /** Begins an attempt. It is asked for on `connection`, if there is one, and on each one after it. */
@@ -129,16 +136,16 @@ export class LocalStarts {
   otherStore(): string[] {
     const keys = [...this.#bound.keys()];
     for (const [key, { attempt }] of this.#bound) {
-      attempt.disown();
+      this.#disown(attempt);
       this.lost(key, "the server has another store, which does not know the job");
     }
     for (const start of this.#waiting) start.jobId = undefined;
     return keys;
   }
 
-  /** The worker closes. Returns what the server has never assigned. */
+  /** The worker closes. Returns what is not known to the server. */
   abandon(reason: string): Attempt[] {
-    const attempts = this.waiting;
+    const attempts = [...this.waiting, ...this.#alone];
     for (const start of this.#waiting) this.#reject(start, reason);
     for (const key of [...this.#bound.keys()]) this.lost(key, reason);
     return attempts;
@@ -186,10 +193,19 @@ export class LocalStarts {
 
   #refuse(start: LocalStart, reason: string): void {
     this.#host.notice(`${this.#nameOf(start)} is not shown in the room, and its lines are dropped: ${reason}`);
-    start.attempt.disown();
+    this.#disown(start.attempt);
     this.#reject(start, reason);
     this.#declineStrangers();
     this.#host.changed();
+  }
+
+  #disown(attempt: Attempt): void {
+    attempt.disown();
+    this.#alone.add(attempt);
+    void attempt.over.then(() => {
+      this.#alone.delete(attempt);
+      this.#host.changed();
+    });
   }
 
   #reject(start: LocalStart, reason: string): void {

@@ -68,7 +68,12 @@ export class RunningWorker implements Worker {
   }
 
   get running(): number {
-    return [...this.#reporters.attempts, ...this.#localStarts.waiting].filter((attempt) => !attempt.hasSettled).length;
+    return this.#attempts.filter((attempt) => !attempt.hasSettled).length;
+  }
+
+  /** Everything that runs or waits to be delivered, known to the server or not. */
+  get #attempts(): Attempt[] {
+    return [...this.#reporters.attempts, ...this.#localStarts.waiting, ...this.#localStarts.alone];
   }
 
   begin(): void {
@@ -95,12 +100,12 @@ export class RunningWorker implements Worker {
     const { stopGraceMs = 5000, stopTimeoutMs = 15_000 } = this.#options;
     this.#move({ kind: "stop", reason });
     this.#sayLeaving();
-    const running = [...this.#reporters.attempts, ...this.#localStarts.waiting];
-    for (const attempt of running) attempt.release(stopGraceMs, reason);
+    for (const attempt of this.#attempts) attempt.release(stopGraceMs, reason);
     const deadlineMs = systemClock.monotonicMs() + stopTimeoutMs;
     for (;;) {
       const leftMs = deadlineMs - systemClock.monotonicMs();
-      const isDone = this.#reporters.isEmpty && this.#localStarts.waiting.length === 0;
+      const { waiting, alone } = this.#localStarts;
+      const isDone = this.#reporters.isEmpty && waiting.length === 0 && alone.length === 0;
       if (isDone || leftMs <= 0) break;
       await this.#changed.wait({ ms: leftMs });
     }

@@ -11,7 +11,6 @@ import {
   dropLines,
   LogRefusalSchema,
   PushLogsResponseSchema,
-  JobRecordSchema,
   JobService,
   JobState,
   RunMode,
@@ -25,6 +24,7 @@ import {
   type Gap,
   type Hello,
   type InputTaken,
+  type JobRecordSchema,
   type LeverSetting,
   type LeverValueSchema,
   type PushLogsRequest,
@@ -55,6 +55,8 @@ export interface Misbehaviour {
   refuse: (body: ChunkBody) => string | undefined;
   /** Says with what StartJob fails, if it does. */
   refuseJob: (request: StartJobRequest) => ConnectError | undefined;
+  /** How the jobs that are started stand already. */
+  startedJob: MessageInitShape<typeof JobRecordSchema>;
   /** Started jobs get their attempt before StartJob is answered, after it, or not until `assignStarted`. */
   assignJobs: "before" | "after" | "never";
 }
@@ -105,6 +107,7 @@ export class ServerForTests {
     acceptEnds: true,
     refuse: () => undefined,
     refuseJob: () => undefined,
+    startedJob: { state: JobState.QUEUED },
     assignJobs: "after",
   };
   storeId = "store";
@@ -405,11 +408,11 @@ export class ServerForTests {
     this.changed.ring();
     const refusal = this.behaviour.refuseJob(request);
     if (refusal) throw refusal;
-    const { assignJobs } = this.behaviour;
+    const { assignJobs, startedJob } = this.behaviour;
     if (assignJobs === "before") this.#assignStarted(request);
     if (assignJobs === "after") setTimeout(() => this.#assignStarted(request), 20);
     return create(StartJobResponseSchema, {
-      job: create(JobRecordSchema, { id: jobIdOf(request), type: request.type, state: JobState.QUEUED }),
+      job: { ...startedJob, id: jobIdOf(request), type: request.type },
     });
   }
 

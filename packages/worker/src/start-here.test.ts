@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { EndOutcome, RunMode } from "@signalbox/protocol";
+import { EndOutcome, JobState, RunMode } from "@signalbox/protocol";
 import { describe, expect, test } from "vitest";
-import { defineJob, type Job, type JobDefinition } from "./index.ts";
+import { defineJob, JobCanceled, JobReleased, type Job, type JobDefinition } from "./index.ts";
 import { gate, job, leverOf, roomForTests, untilAborted } from "./room-for-tests.ts";
 import type { StoredAttempt } from "./server-for-tests.ts";
 
@@ -146,6 +146,37 @@ describe("a job that its worker starts", () => {
     finish.open();
     await here.settled;
     expect(room.notices.join()).toContain("mine is not shown in the room, and its lines are dropped: no such type");
+  });
+
+  test("is canceled if somebody canceled it before this worker had it", async () => {
+    room.server.behaviour.assignJobs = "never";
+    room.server.behaviour.startedJob = { state: JobState.CANCELED, endedAtUs: 1n, reason: "not today" };
+    const reasons: unknown[] = [];
+    const worker = await room.start([
+      pinned(async ({ signal }) => {
+        await untilAborted(signal).catch((reason: unknown) => reasons.push(reason));
+      }),
+    ]);
+    const here = worker.startHere("run");
+    await here.settled;
+    expect(reasons).toEqual([new JobCanceled("not today", 5000)]);
+    await expect(here.jobId).rejects.toThrow("its job is over already: not today");
+  });
+
+  test("that the server refused ends with the worker", async () => {
+    room.server.behaviour.refuseJob = () => new ConnectError("no such type", Code.InvalidArgument);
+    const reasons: unknown[] = [];
+    const worker = await room.start([
+      pinned(async ({ signal }) => {
+        await untilAborted(signal).catch((reason: unknown) => reasons.push(reason));
+      }),
+    ]);
+    const here = worker.startHere("run");
+    await expect(here.ended).rejects.toThrow("no such type");
+    expect(worker.running).toBe(1);
+    await worker.stop("for a test");
+    expect(reasons).toEqual([new JobReleased("for a test", 500)]);
+    expect(worker.running).toBe(0);
   });
 
   test("runs on by itself when the server comes back with another store", async () => {

@@ -398,8 +398,8 @@ describe("levers", () => {
     let [anchor, begun, stoodMs] = [firstMs, 0, 0];
     for (const at of times) {
       const lateMs = at - (anchor + (begun++ * 1000) / speed);
-      // The loop hears of an item a moment after it began, and of the first one later than of the others.
-      expect(lateMs).toBeGreaterThan(-3);
+      // The loop hears of an item a moment after it began, and on a busy machine of the first one much later than of the others.
+      expect(lateMs).toBeGreaterThan(-BEHIND_MS);
       if (lateMs > BEHIND_MS) [anchor, begun, stoodMs] = [at, 1, stoodMs + lateMs];
     }
     const tookMs = (times.at(-1) ?? 0) - firstMs;
