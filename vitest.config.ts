@@ -23,6 +23,8 @@ export default defineConfig({
           ],
           exclude: ["**/*.svelte.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
+          // A condition is waited for as long as a loaded machine may need.
+          expect: { poll: { timeout: 10_000 } },
         },
       },
       {

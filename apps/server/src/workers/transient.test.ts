@@ -22,7 +22,7 @@ describe("a transient worker's name is forgotten", () => {
     expect(await names()).toEqual(["run-1"]);
     await worker.leave();
     await expect.poll(names).toEqual([]);
-    expect((await room.domain.store.table("workers").list()).records).toEqual([]);
+    await expect.poll(async () => (await room.domain.store.table("workers").list()).records).toEqual([]);
   });
 
   test("when it is cut off and its lease has run out, not before", async () => {
