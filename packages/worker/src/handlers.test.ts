@@ -208,7 +208,14 @@ describe("a job that steers something else", () => {
     const seen: number[] = [];
     await room.start([
       job(async (self) => {
-        self.handle({ pause: () => undefined, resume: () => undefined });
+        self.handle({
+          // Until it has resolved the loop goes on.
+          async pause() {
+            const from = seen.length;
+            while (seen.length < from + 3) await delay(5);
+          },
+          resume: () => undefined,
+        });
         for await (const i of self.paced(Array.from({ length: 60 }, (_, i) => i))) seen.push(i);
       }),
     ]);
