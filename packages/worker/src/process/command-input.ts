@@ -25,6 +25,8 @@ export class CommandInput {
   readonly #local: LocalInput | undefined;
   #roomHasEnded = false;
   #saidClosed = false;
+  /** The command has ended: no wonder that it takes no more. */
+  #hasEnded = false;
 
   constructor(program: Program, job: Job<unknown>, options: CommandInputOptions) {
     this.#job = job;
@@ -52,6 +54,7 @@ export class CommandInput {
 
   /** The command has ended. */
   close(): void {
+    this.#hasEnded = true;
     this.#local?.close();
     this.#program.destroy();
   }
@@ -59,8 +62,7 @@ export class CommandInput {
   async #readRoom(): Promise<void> {
     try {
       for await (const piece of this.#job.input) {
-        if (this.#program.isOpen) await this.#program.write(piece);
-        else this.#sayClosed();
+        if (!(await this.#program.write(piece))) this.#sayClosed();
       }
     } catch {
       // The job is ending.
@@ -72,7 +74,7 @@ export class CommandInput {
   }
 
   #sayClosed(): void {
-    if (this.#saidClosed) return;
+    if (this.#saidClosed || this.#hasEnded) return;
     this.#saidClosed = true;
     const cause = this.#local?.hasEnded
       ? "it has ended with the local one (signalbox run --input keeps it open)"

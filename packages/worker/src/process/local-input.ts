@@ -10,7 +10,7 @@ export interface LocalInputOptions {
   /** Key by key, as a program with a terminal of its own wants it; what Ctrl-C means is that terminal's business then. */
   readonly raw: boolean;
   /** Resolves when the next piece may come. */
-  readonly write: (bytes: Uint8Array) => Promise<void>;
+  readonly write: (bytes: Uint8Array) => Promise<unknown>;
   /** The local input has ended. */
   readonly onEnd: () => void;
 }

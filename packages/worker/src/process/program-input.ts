@@ -15,15 +15,13 @@ export class ProgramInput {
     program.input.once("close", close);
   }
 
-  /** Whether the program still takes input. */
-  get isOpen(): boolean {
-    return this.#open;
-  }
-
-  /** Resolves when the kernel has the bytes, which it has not while the program reads slowly. What a closed input is given is dropped. */
-  async write(bytes: Uint8Array): Promise<void> {
-    if (!this.#open) return;
-    await new Promise<void>((resolve) => this.#program.input.write(bytes, () => resolve()));
+  /**
+   * Resolves when the kernel has the bytes, which it has not while the program reads slowly; with false if they are lost, because the
+   * input is closed.
+   */
+  async write(bytes: Uint8Array): Promise<boolean> {
+    if (!this.#open) return false;
+    return new Promise((resolve) => this.#program.input.write(bytes, (error) => resolve(!error)));
   }
 
   /** Nothing follows, from nobody. */

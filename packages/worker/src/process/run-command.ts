@@ -6,7 +6,7 @@ import { commandJob } from "./command-job.ts";
 import { commandName } from "./command-name.ts";
 import { CannotStart } from "./find-command.ts";
 import { Guard } from "./guard.ts";
-import { onLocalSignals } from "./local-signals.ts";
+import { LocalSignals } from "./local-signals.ts";
 
 /** What `signalbox run` was asked for. */
 export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
@@ -62,6 +62,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   let exitCode = 126;
   let jobId: string | undefined;
   let wasLinked = false;
+  const signals = new LocalSignals();
   const job = commandJob({
     type: "run",
     pinned: true,
@@ -72,7 +73,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
       stdout: process.stdout,
       stderr: process.stderr,
       keepInputOpen,
-      onSignal: onLocalSignals,
+      onSignal: signals.listen,
       notice,
     },
     onEnd: (end) => {
@@ -115,18 +116,19 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     () => undefined,
   );
   await started.settled;
-  const fault = await delivery(started, wasLinked ? deliverMs : deliverWithoutLinkMs);
+  const fault = await delivery(started, signals, wasLinked ? deliverMs : deliverWithoutLinkMs);
   if (fault !== undefined) notice(`the room does not have all of it: ${fault}`);
   await closed(worker);
+  signals.close();
   return { exitCode, jobId, delivered: fault === undefined };
 }
 
 /** Waits until the server has everything. Returns why it has not, if so. */
-async function delivery(started: StartedHere, ms: number): Promise<string | undefined> {
+async function delivery(started: StartedHere, signals: LocalSignals, ms: number): Promise<string | undefined> {
   let stopListening: () => void = () => undefined;
   let timer: NodeJS.Timeout | undefined;
   const interrupted = new Promise<string>((resolve) => {
-    stopListening = onLocalSignals((signal) => {
+    stopListening = signals.listen((signal) => {
       if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
       else if (signal !== "SIGCONT") resolve(`${signal} ended the wait for the server`);
     });

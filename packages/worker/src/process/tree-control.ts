@@ -93,13 +93,13 @@ export class TreeControl {
     this.#isStopped = false;
     const deadlineMs = performance.now() + continueWithinMs;
     for (let looks = 0; ; looks++) {
-      const stopped = (await this.#tree.look()).filter(
-        (each) => each.state === "stopped" && !this.#stoodBefore.has(identityOf(each)),
-      );
-      if (stopped.length === 0) return;
-      for (const each of stopped.reverse()) this.#tree.signal(each, "SIGCONT");
+      const members = (await this.#tree.look()).filter((each) => !this.#stoodBefore.has(identityOf(each)));
+      const stopped = members.filter(({ state }) => state === "stopped");
+      if (looks > 0 && stopped.length === 0) return;
       if (performance.now() > deadlineMs)
         throw new Error(`the command does not go on: ${namesOf(stopped)} stays stopped`);
+      // At first to all: one that was told to stop a moment ago may not have done so yet, and this takes it back.
+      for (const each of (looks === 0 ? members : stopped).reverse()) this.#tree.signal(each, "SIGCONT");
       await delay(Math.min(shortestPauseMs * looks, longestPauseMs));
     }
   }
