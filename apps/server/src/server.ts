@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { WorkerService } from "@signalbox/protocol";
 import { authenticateMachines, authenticateOperators } from "./auth/authenticate.ts";
 import { openKeyFile } from "./auth/key-file.ts";
 import { createLoginCodes } from "./auth/login-codes.ts";
@@ -7,12 +8,13 @@ import { createSessionCookie } from "./auth/session-cookie.ts";
 import { loginLink } from "./auth/session-routes.ts";
 import { isLoopback, type Config, type ListenAt } from "./config.ts";
 import { openDomain, type Domain } from "./domain.ts";
+import { servePlainStream } from "./http/plain-stream.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createOperatorListener } from "./http/operator-listener.ts";
 import { createWorkerListener } from "./http/worker-listener.ts";
 import type { Logger } from "./logger.ts";
 import { Readiness } from "./readiness.ts";
-import { errorInterceptor } from "./rpc/errors.ts";
+import { errorInterceptor, errorsOf } from "./rpc/errors.ts";
 import { health, openServices } from "./rpc/health.ts";
 import { reflection } from "./rpc/reflection.ts";
 import { removeServerFile, writeServerFile } from "./server-file.ts";
@@ -100,6 +102,13 @@ export async function openServer(config: Config, logger: Logger, version: string
       health(router, readiness);
       reflection(router);
     },
+    plainStreams: (server, access) =>
+      servePlainStream(server, {
+        method: WorkerService.method.pushLogs,
+        handle: domain.pushLogs,
+        toError: errorsOf(logger, "PushLogs"),
+        ...access,
+      }),
     openServices,
     authenticate: authenticateToken,
     origin,

@@ -76,6 +76,8 @@ export function createRpcOptions(
         }
       },
     },
+    /** Aborts when all streams shall end, with the reason that their clients hear. */
+    shutdown: shutdown.signal,
     /** Aborts the signal of every handler. Clients get UNAVAILABLE. May be called twice. */
     endStreams() {
       shutdown.abort(new ConnectError("The server is stopping: connect again.", Code.Unavailable));

@@ -12,7 +12,8 @@ import { bind } from "./bind.ts";
 import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { dropLongDeadline } from "./long-deadlines.ts";
 import type { Listener } from "./operator-listener.ts";
-import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
+import type { PlainAccess } from "./plain-stream.ts";
+import { createRpcOptions, readMaxBytes, type RpcOptions } from "./rpc-options.ts";
 import { createSessionPings, type SessionPingOptions } from "./session-pings.ts";
 
 /** What a connection must begin with to be HTTP/2 with prior knowledge. */
@@ -39,6 +40,8 @@ export interface WorkerListenerOptions extends RpcOptions {
   /** Told to those who come with HTTP/1.1: where browsers belong. */
   readonly origin: () => string;
   readonly limits?: WorkerLimits;
+  /** Puts methods of many small messages before the general machinery; see plain-stream.ts. */
+  readonly plainStreams?: (server: Http2Server, access: PlainAccess) => void;
 }
 
 /**
@@ -91,6 +94,11 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     },
     grpcWeb: false,
     connect: false,
+  });
+  options.plainStreams?.(app.server, {
+    admits: (headers, address) => !rpc.shutdown.aborted && options.authenticate(headers, address) !== undefined,
+    shutdown: rpc.shutdown,
+    readMaxBytes,
   });
   app.server.on("session", (session) => {
     session.setLocalWindowSize(windowBytes);

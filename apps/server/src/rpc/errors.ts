@@ -10,10 +10,8 @@ import { StoreClosed, UnknownOutcome } from "../store/store.ts";
  */
 export function errorInterceptor(logger: Logger): Interceptor {
   return (next) => async (request) => {
-    const convert = (error: unknown) =>
-      toConnectError(error, request.signal, (unexpected) =>
-        logger.error({ err: unexpected, method: request.method.name }, "unexpected error in a call"),
-      );
+    const errors = errorsOf(logger, request.method.name);
+    const convert = (error: unknown) => errors(error, request.signal);
     try {
       const response = await next(request);
       // A unary answer that is there is given even if the server stops: what it reports has happened.
@@ -39,6 +37,14 @@ async function* converting<T>(
     throw convert(error);
   }
 }
+
+/** The same for calls that do not pass through interceptors. */
+export function errorsOf(logger: Logger, method: string): (error: unknown, signal: AbortSignal) => ConnectError {
+  return (error, signal) =>
+    toConnectError(error, signal, (unexpected) => logger.error({ err: unexpected, method }, unexpectedWords));
+}
+
+const unexpectedWords = "unexpected error in a call";
 
 function toConnectError(error: unknown, signal: AbortSignal, report: (error: unknown) => void): ConnectError {
   if (error instanceof ConnectError) return error;

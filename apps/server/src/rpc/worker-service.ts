@@ -1,6 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { WelcomeSchema, type ConnectRequest, type ConnectResponse, type WorkerService } from "@signalbox/protocol";
+import {
+  WelcomeSchema,
+  type ConnectRequest,
+  type ConnectResponse,
+  type PushLogsRequest,
+  type PushLogsResponse,
+  type WorkerService,
+} from "@signalbox/protocol";
 import type { Clock } from "../clock.ts";
 import type { InputDelivery } from "../jobs/input-delivery.ts";
 import type { Inputs } from "../jobs/inputs.ts";
@@ -62,15 +69,21 @@ export function workerService(
       }
     },
 
-    async *pushLogs(requests, context) {
-      const incoming = requests[Symbol.asyncIterator]();
-      const first = await firstMessage(incoming, context.signal);
-      if (first?.message.case !== "open") throw new Refused("invalid", "The first message of PushLogs is open.");
-      const open = first.message.value;
-      const session = workers.sessionOf(open.incarnation);
-      yield* workers.ingest.push(open, session, incoming, context.signal);
-    },
+    pushLogs: (requests, context) => pushLogs(workers, requests[Symbol.asyncIterator](), context.signal),
   };
+}
+
+/** One PushLogs call. */
+export async function* pushLogs(
+  workers: Workers,
+  requests: AsyncIterator<PushLogsRequest>,
+  signal: AbortSignal,
+): AsyncGenerator<PushLogsResponse> {
+  const first = await firstMessage(requests, signal);
+  if (first?.message.case !== "open") throw new Refused("invalid", "The first message of PushLogs is open.");
+  const open = first.message.value;
+  const session = workers.sessionOf(open.incarnation);
+  yield* workers.ingest.push(open, session, requests, signal);
 }
 
 /** The first message of a stream; undefined if the stream ends before. Throws Refused if it does not come in time. */
