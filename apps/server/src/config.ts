@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { startWithOptions } from "./commands.ts";
 
 /** Where one listener listens. */
 export interface ListenAt {
@@ -44,7 +45,7 @@ export class ConfigError extends Error {
 /** Asked for `--help`: print this and stop. */
 export const helpText = `Signalbox: live logs of long-running jobs, and the levers to steer them.
 
-Usage: npm start -- [options]
+Usage: ${startWithOptions} [options]
 
   --data <folder>        where everything is kept           SIGNALBOX_DATA             ~/.signalbox
   --port <port>          for browsers                       SIGNALBOX_PORT             8080

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { readKeyFile } from "./auth/key-file.ts";
+import { startCommand } from "./commands.ts";
 import { readDataFolder } from "./config.ts";
 import { readServerFile } from "./server-file.ts";
 
@@ -10,7 +11,7 @@ export class NoLink extends Error {
 
 /** Asks the running server for a link that signs a browser in, once, within 15 minutes. Throws NoLink. */
 export async function askForLink(dataFolder: string): Promise<string> {
-  const notRunning = `No Signalbox server runs with the data folder ${dataFolder}. Start one with: npm start`;
+  const notRunning = `No Signalbox server runs with the data folder ${dataFolder}. Start one with: ${startCommand}`;
   const file = await readServerFile(dataFolder);
   const token = await readKeyFile(join(dataFolder, "token"));
   if (file === undefined || token === undefined) throw new NoLink(notRunning);

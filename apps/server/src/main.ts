@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { BadKeyFile } from "./auth/key-file.ts";
 import { builtInWorkerId, runBuiltInWorker, type BuiltInWorker } from "./built-in-worker.ts";
+import { linkCommand } from "./commands.ts";
 import { ConfigError, helpText, readArguments, readConfig, type Config } from "./config.ts";
 import { CannotListen } from "./http/bind.ts";
 import { createLogger, routeConsole, type Logger } from "./logger.ts";
@@ -93,7 +94,7 @@ async function main(): Promise<void> {
 
 function startText(server: SignalboxServer, { dataFolder }: Config, link: string, version: string): string {
   return `
-Signalbox ${version} is running. Open this link within 15 minutes; it works once, and 'npm run link' prints another one:
+Signalbox ${version} is running. Open this link within 15 minutes; it works once, and '${linkCommand}' prints another one:
 
   ${link}
 
@@ -153,7 +154,7 @@ function endOnSignals(logger: Logger, stop: () => Promise<void>): void {
 
 async function explainLock(dataFolder: string): Promise<string> {
   const other = await readServerFile(dataFolder);
-  const who = other ? ` at ${other.origin} (process ${other.pid}); 'npm run link' prints a link to it` : "";
+  const who = other ? ` at ${other.origin} (process ${other.pid}); '${linkCommand}' prints a link to it` : "";
   return `Signalbox already runs with the data folder ${dataFolder}${who}. For a second one give another folder and other ports: --data, --port, --worker-port.`;
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { linkCommand } from "../commands.ts";
 import type { Logger } from "../logger.ts";
 import type { Authenticate } from "./authenticate.ts";
 import type { LoginCodes } from "./login-codes.ts";
@@ -37,7 +38,7 @@ export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOption
       logger.warn({ address: request.ip }, "wrong login code");
       return reply
         .code(401)
-        .send({ error: "This link was used before or is older than 15 minutes. 'npm run link' prints a new one." });
+        .send({ error: `This link was used before or is older than 15 minutes. '${linkCommand}' prints a new one.` });
     }
     logger.info({ address: request.ip }, "operator signed in");
     // TLS ends in front of this server, if there is any; the browser itself says how it came here.

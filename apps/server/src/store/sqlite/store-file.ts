@@ -1,3 +1,4 @@
+import { extname } from "node:path";
 import type { StoreClosed } from "../store.ts";
 import type { Change } from "./batch.ts";
 import { GroupCommit, type CommitEvents } from "./group-commit.ts";
@@ -40,8 +41,8 @@ export class StoreFile {
     this.path = path;
     this.#pageBytes = pageBytes;
     this.recent = new RecentEntries(recentBytes);
-    this.#writer = new Thread(new URL("./writer-thread.ts", import.meta.url), "store-writer", { died, remark });
-    this.#reader = new Thread(new URL("./reader-thread.ts", import.meta.url), "store-reader", { died, remark });
+    this.#writer = new Thread(threadModule("writer-thread"), "store-writer", { died, remark });
+    this.#reader = new Thread(threadModule("reader-thread"), "store-reader", { died, remark });
     const events: CommitEvents = {
       appended: (topic, previous, entry) => {
         this.recent.add(topic, previous, entry);
@@ -109,4 +110,9 @@ export class StoreFile {
         this.recent.trim(change.topic, change.before);
     }
   }
+}
+
+/** A module beside this one: TypeScript in a clone, JavaScript where it is built. */
+function threadModule(name: string): URL {
+  return new URL(`./${name}${extname(import.meta.url)}`, import.meta.url);
 }
