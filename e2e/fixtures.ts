@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -17,6 +18,10 @@ import {
   type Vitals,
 } from "@signalbox/protocol";
 import { freePorts, runProgram, type Program } from "../scripts/programs.ts";
+
+/** Real logs of real systems; not part of the repository. */
+export const realLogs =
+  process.env["SIGNALBOX_REAL_LOGS"] ?? fileURLToPath(new URL("../../shared/logs", import.meta.url));
 
 /** A real server process with a data folder of its own, and clients that speak gRPC to it. */
 export class Signalbox {

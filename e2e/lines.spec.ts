@@ -1,12 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { JobState } from "@signalbox/protocol";
-import { expect, sha256, test } from "./fixtures.ts";
-
-/** Real logs of real systems; not part of the repository. */
-const realLogs = process.env["SIGNALBOX_REAL_LOGS"] ?? fileURLToPath(new URL("../../shared/logs", import.meta.url));
+import { expect, realLogs, sha256, test } from "./fixtures.ts";
 
 test("every real log comes out of the room byte by byte as it went in", async ({ signalbox }) => {
   test.skip(!existsSync(realLogs), `no folder with real logs at ${realLogs}; name one in SIGNALBOX_REAL_LOGS`);

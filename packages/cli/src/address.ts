@@ -9,6 +9,8 @@ export interface Address {
   readonly url: string;
   /** Where browsers reach it, as far as this machine knows; undefined: it does not. */
   readonly operatorUrl: string | undefined;
+  /** The token that login stored for it; undefined: it is found as workers find it. */
+  readonly storedToken: string | undefined;
   /** Where the token comes from, for people. */
   readonly tokenFrom: string;
   /** Throws CliError with where it was looked for. */
@@ -39,6 +41,7 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
   return {
     url: config.url,
     operatorUrl: here && sameOrigin(here, config.url) ? local.operatorUrl : undefined,
+    storedToken: stored,
     tokenFrom: stored
       ? "signalbox login"
       : env.SIGNALBOX_TOKEN

@@ -1,9 +1,12 @@
+import { constants } from "node:os";
 import { JobState, type JobRecord } from "@signalbox/protocol";
 import { exitCodes } from "./exit-codes.ts";
 
-/** The exit code that a job's end means: 0 if it succeeded, else that of its program, if there was one, else 1. */
+/** The exit code that a job's end means: 0 if it succeeded; else that of its program, 128 + the signal that ended it, or 1. */
 export function outcomeCode(job: JobRecord): number {
   if (job.state === JobState.SUCCEEDED) return exitCodes.ok;
-  const code = job.attempts.at(-1)?.end?.exitCode ?? 0;
+  const end = job.attempts.at(-1)?.end;
+  const signal = Object.entries(constants.signals).find(([name]) => name === end?.signal)?.[1];
+  const code = end?.exitCode ?? (signal === undefined ? 0 : 128 + signal);
   return code > 0 && code <= 255 ? code : exitCodes.failed;
 }

@@ -2,6 +2,7 @@ import { Argument, Command, InvalidArgumentError, Option, type CommanderError } 
 import { parseDuration } from "./durations.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { Invocation, type CommonOptions } from "./invocation.ts";
+import type { RunOptions } from "./verbs/run.ts";
 import type { SteerOptions } from "./verbs/steer.ts";
 import { levelChoices, stateWords } from "./words.ts";
 
@@ -71,6 +72,29 @@ export function createProgram(version: string, run: ProgramRun): Command {
     .action(async (args: string[]) => {
       run.exitCode = await (await import("./verbs/serve.ts")).serve(args);
     });
+
+  const runCommand = program
+    .command("run")
+    .summary("run any program as a job")
+    .description(
+      "Runs a program here, as it would run without, and as a job in the room: its output live, its levers obeyed. It starts also\n" +
+        "while the server is away. Ends with the program's exit code; 128 + the signal's number if one ended it.",
+    )
+    .argument("<command...>", "the program and its arguments, after --")
+    .option("--name <name>", "what the job is called (default: the command)")
+    .option("--label <key=value>", "label of the job; may be repeated", collect)
+    .option("--tty", "give it a terminal: standard error is merged into standard output, and lines end with CR LF")
+    .option("--no-progress", "do not read progress out of what it prints")
+    .addOption(durationOption("--grace <time>", "how long what it leaves behind has to end by itself (default: 2s)"))
+    .option("--leave", "do not end what it has started and left behind")
+    .option("--keep-input-open", "people can send input on when standard input has ended")
+    .passThroughOptions();
+  withCommonOptions(runCommand, "without --json").action(
+    async (words: string[], options: CommonOptions & RunOptions) => {
+      const invocation = new Invocation({ ...program.opts<CommonOptions>(), ...options });
+      run.exitCode = await (await import("./verbs/run.ts")).run(invocation, words, options);
+    },
+  );
 
   verb(
     program
@@ -334,17 +358,14 @@ Load it:
   zsh    source <(signalbox completion zsh)
   fish   signalbox completion fish | source`;
 
-function withCommonOptions(command: Command): Command {
+function withCommonOptions(command: Command, json: "with --json" | "without --json" = "with --json"): Command {
+  const common = (flags: string, about: string) => new Option(flags, about).helpGroup("Options of every verb:");
+  command.addOption(common("--url <url>", "the server's port for workers and programs"));
+  if (json === "with --json") command.addOption(common("--json", "print JSON, one object a line"));
   return command
-    .addOption(
-      new Option("--url <url>", "the server's port for workers and programs").helpGroup("Options of every verb:"),
-    )
-    .addOption(new Option("--json", "print JSON, one object a line").helpGroup("Options of every verb:"))
-    .addOption(new Option("-q, --quiet", "say nothing beside the output").helpGroup("Options of every verb:"))
-    .addOption(new Option("--verbose", "say more about what went wrong").helpGroup("Options of every verb:"))
-    .addOption(
-      new Option("--color <when>", "colours").choices(["auto", "always", "never"]).helpGroup("Options of every verb:"),
-    );
+    .addOption(common("-q, --quiet", "say nothing beside the output"))
+    .addOption(common("--verbose", "say more about what went wrong"))
+    .addOption(common("--color <when>", "colours").choices(["auto", "always", "never"]));
 }
 
 function withReceipt(command: Command): Command {

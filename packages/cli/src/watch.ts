@@ -67,7 +67,7 @@ export async function* watch(
     } catch (error) {
       if (signal.aborted) return;
       if (!heard || isRefusal(error)) throw explain(error, room.address);
-      reason = stream.signal.aborted ? `no word for ${silenceMs / 1000} s` : ConnectError.from(error).rawMessage;
+      reason = stream.signal.aborted ? `no word for ${silenceMs / 1000} s` : lossWords(error);
     } finally {
       clearTimeout(silence);
       stream.abort();
@@ -79,6 +79,12 @@ export async function* watch(
     const waitMs = Math.min(longestWaitMs, 250 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
     await delay(waitMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+/** Why a stream was lost. One that was cut off is 'canceled' in the words of HTTP/2. */
+function lossWords(error: unknown): string {
+  const { code, rawMessage } = ConnectError.from(error);
+  return code === Code.Canceled ? "the connection broke" : rawMessage;
 }
 
 /** Whether asking again would be answered the same. */

@@ -8,7 +8,7 @@ import {
   type Receipt,
 } from "@signalbox/protocol";
 import { bytes, clock, duration, exact, moment, plural, step, unknown } from "@signalbox/protocol/format";
-import type { LeverName } from "@signalbox/protocol/job-state";
+import { seenState, type LeverName } from "@signalbox/protocol/job-state";
 import { exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { enumWord, jobJson } from "../json.ts";
@@ -33,7 +33,7 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
   const title = (text: string) => out.paint("dim", text);
   const facts: [string, string][] = [
     ["Name", sanitise(job.name)],
-    ["State", [paintState(out, job), sanitise(job.reason)].filter(Boolean).join("  ")],
+    ["State", [paintState(out, job), reasonBeside(seenState(job).word, job.reason)].filter(Boolean).join("  ")],
     ["Progress", progressWords(found, nowMs)],
     ["Type", sanitise(job.type)],
     ["Worker", sanitise(job.attempts.at(-1)?.workerId ?? (job.workerId || unknown))],
@@ -127,8 +127,13 @@ function attemptColumns(nowMs: number): Column<Attempt>[] {
     { title: "ENDED", cell: ({ endedAtUs }) => (endedAtUs > 0n ? clock(Number(endedAtUs), nowMs) : unknown) },
     { title: "OUTCOME", cell: outcomeWord },
     { title: "EXIT", cell: ({ end }) => end?.signal || String(end?.exitCode ?? unknown), align: "right" },
-    { title: "REASON", cell: ({ end }) => sanitise(end?.reason ?? ""), shrinkTo: 12 },
+    { title: "REASON", cell: (each) => reasonBeside(outcomeWord(each), each.end?.reason ?? ""), shrinkTo: 12 },
   ];
+}
+
+/** A reason, unless it only repeats the word that it stands beside. */
+function reasonBeside(word: string, reason: string): string {
+  return reason.toLowerCase() === word.toLowerCase() ? "" : sanitise(reason);
 }
 
 function outcomeWord({ end, startedAtUs, lostAtUs }: Attempt): string {

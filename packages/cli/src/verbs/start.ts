@@ -3,9 +3,10 @@ import type { JobRecord, LeverValue } from "@signalbox/protocol";
 import { RunMode } from "@signalbox/protocol";
 import { duration } from "@signalbox/protocol/format";
 import { seenState } from "@signalbox/protocol/job-state";
-import { CliError, exitCodes, usageError } from "../exit-codes.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { jobJson } from "../json.ts";
+import { parseLabels } from "../labels.ts";
 import { levelValue, priorityValue, runValue, speedValue } from "../lever-values.ts";
 import { outcomeCode } from "../outcome-code.ts";
 import { parseAssignments, readParameters } from "../parameters.ts";
@@ -68,17 +69,6 @@ export async function start(
   if (out.json) await out.object(jobJson({ job: ended, vitals: undefined }));
   else out.note(endWords(ended));
   return outcomeCode(ended);
-}
-
-/** Labels from `key=value` words. Throws CliError. */
-export function parseLabels(words: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    words.map((word) => {
-      const at = word.indexOf("=");
-      if (at < 1) throw usageError(`The label '${word}' is not of the form key=value.`);
-      return [word.slice(0, at), word.slice(at + 1)];
-    }),
-  );
 }
 
 function leversOf(options: StartOptions): LeverValue[] {

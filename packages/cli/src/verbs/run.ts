@@ -1,0 +1,50 @@
+import { CannotStart, runCommand, UnsupportedPlatform } from "@signalbox/worker/process";
+import { findAddress } from "../address.ts";
+import { CliError, exitCodes } from "../exit-codes.ts";
+import type { Invocation } from "../invocation.ts";
+import { parseLabels } from "../labels.ts";
+import { sanitise } from "../sanitise.ts";
+
+export interface RunOptions {
+  readonly name?: string;
+  readonly label?: string[];
+  readonly tty?: boolean;
+  readonly progress: boolean;
+  /** Milliseconds. */
+  readonly grace?: number;
+  readonly leave?: boolean;
+  readonly keepInputOpen?: boolean;
+}
+
+/** Runs a program here and as a job in the room. Resolves with its exit code; deals with signals itself. */
+export async function run(
+  { out, options: common, env }: Invocation,
+  command: string[],
+  options: RunOptions,
+): Promise<number> {
+  const { url, storedToken } = await findAddress(common.url, env);
+  const { name, tty, progress, grace, leave, keepInputOpen, label } = options;
+  try {
+    const { exitCode } = await runCommand({
+      command,
+      url,
+      progress,
+      labels: parseLabels(label ?? []),
+      ...(storedToken === undefined ? {} : { token: storedToken }),
+      ...(name === undefined ? {} : { name }),
+      ...(tty === undefined ? {} : { tty }),
+      ...(grace === undefined ? {} : { graceSeconds: grace / 1000 }),
+      ...(leave === undefined ? {} : { leave }),
+      ...(keepInputOpen === undefined ? {} : { keepInputOpen }),
+      onNotice: (message) => out.error(sanitise(message)),
+      onJobId: (id) => {
+        if (process.stderr.isTTY) out.note(`signalbox: job ${id}`);
+      },
+    });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CannotStart || error instanceof UnsupportedPlatform || error instanceof TypeError)
+      throw new CliError(exitCodes.failed, `Not run: ${error.message}`, "", { cause: error });
+    throw error;
+  }
+}
