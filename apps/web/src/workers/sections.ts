@@ -12,10 +12,15 @@ export interface WorkerJob {
   readonly between: boolean;
 }
 
+/** A slot with a job in it: it runs or stands, is in between, or is lost. */
+export interface OccupiedSection {
+  readonly kind: "occupied" | "between" | "lost";
+  readonly job: WorkerJob;
+  readonly tone: Tone;
+}
+
 /** A slot of a worker, drawn as a section of track. */
-export type Section =
-  | { readonly kind: "occupied" | "between" | "lost"; readonly job: WorkerJob; readonly tone: Tone }
-  | { readonly kind: "free" | "closed" };
+export type Section = OccupiedSection | { readonly kind: "free" | "closed" };
 
 /** Where each attempt of a worker sits; holes are free. */
 export type Seats = readonly (string | undefined)[];
