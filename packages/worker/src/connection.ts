@@ -41,6 +41,10 @@ export class Connection {
   readonly #session: Http2SessionManager;
   readonly #controller = new AbortController();
   readonly #silenceMs: number;
+  /** Rings when the server has said welcome. */
+  readonly #welcomed = new Bell();
+  #isWelcome = false;
+  #isLast = false;
   #reason: string | undefined;
 
   constructor({ url, token, silenceMs = SILENCE_MS }: { url: string; token: string; silenceMs?: number }) {
@@ -80,34 +84,35 @@ export class Connection {
     this.#controller.abort();
   }
 
+  /**
+   * Says what `outbox` still holds, and that nothing follows, so that the server hangs up. Resolves when it has, or after `ms`, or at once
+   * if it has not even said welcome.
+   */
+  async finish(outbox: Outbox, ms: number): Promise<void> {
+    const { signal } = this;
+    if (!this.#isWelcome || signal.aborted) return;
+    this.#isLast = true;
+    outbox.filled.ring();
+    await new Bell().wait({ ms, signal });
+  }
+
   /** Says hello, then carries messages both ways until the link ends. Never rejects. */
   async run(hello: Hello, outbox: Outbox, handlers: ConnectionHandlers): Promise<LinkEnd> {
     const { signal } = this.#controller;
-    const welcomed = new Bell();
-    let isWelcome = false;
     let replaced = false;
     let heartbeat: NodeJS.Timeout | undefined;
     const silence = setTimeout(
       () => this.close(`no word from the server for ${this.#silenceMs / 1000} s`),
       this.#silenceMs,
     );
-    const requests = async function* (): AsyncGenerator<ConnectRequest, void, undefined> {
-      yield create(ConnectRequestSchema, { message: { case: "hello", value: hello } });
-      while (!isWelcome && !signal.aborted) await welcomed.wait({ signal });
-      while (!signal.aborted) {
-        const message = outbox.next(() => handlers.now());
-        if (message) yield message;
-        else await outbox.filled.wait({ signal });
-      }
-    };
     try {
-      for await (const { message } of this.client.connect(requests(), { signal })) {
+      for await (const { message } of this.client.connect(this.#requests(hello, outbox, handlers), { signal })) {
         silence.refresh();
         if (message.case === "welcome") {
-          isWelcome = true;
+          this.#isWelcome = true;
           heartbeat ??= setInterval(() => outbox.heartbeat(0n), Math.max(100, message.value.heartbeatMs || 5000));
           handlers.welcomed(message.value, this);
-          welcomed.ring();
+          this.#welcomed.ring();
         } else if (message.case === "heartbeat") {
           outbox.heartbeat(message.value.serverTimeUs);
         } else if (message.case !== undefined) {
@@ -117,7 +122,7 @@ export class Connection {
       this.#reason ??= "the server has hung up";
     } catch (error) {
       const { code, message } = ConnectError.from(error);
-      replaced = this.#reason === undefined && isWelcome && code === Code.FailedPrecondition;
+      replaced = this.#reason === undefined && this.#isWelcome && code === Code.FailedPrecondition;
       this.#reason ??= message;
     } finally {
       clearTimeout(silence);
@@ -126,5 +131,22 @@ export class Connection {
       this.#session.abort();
     }
     return { reason: this.#reason, replaced };
+  }
+
+  /** What goes up: the hello, and after the welcome whatever there is to say. */
+  async *#requests(
+    hello: Hello,
+    outbox: Outbox,
+    handlers: ConnectionHandlers,
+  ): AsyncGenerator<ConnectRequest, void, undefined> {
+    const { signal } = this;
+    yield create(ConnectRequestSchema, { message: { case: "hello", value: hello } });
+    while (!this.#isWelcome && !signal.aborted) await this.#welcomed.wait({ signal });
+    while (!signal.aborted) {
+      const message = outbox.next(() => handlers.now());
+      if (message) yield message;
+      else if (this.#isLast) return;
+      else await outbox.filled.wait({ signal });
+    }
   }
 }

@@ -17,6 +17,8 @@ import { pushLogs } from "./push-logs.ts";
 import { endReporter, Reporters } from "./reporters.ts";
 import type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 
+/** A server that does not hang up when everything is said is not waited for any longer, milliseconds. */
+const leaveWithinMs = 1000;
 const agent = "signalbox-node/0.1.0";
 const vitalsEveryMs = 250;
 
@@ -111,6 +113,8 @@ export class RunningWorker implements Worker {
     }
     this.#abandon("stopped before the server had its end");
     this.#closing.abort();
+    // It has to be heard that the worker leaves: else it is taken for lost, after a while.
+    await this.#connection?.finish(this.#outbox, leaveWithinMs);
     this.#connection?.close("the worker has stopped");
     await this.closed;
   }

@@ -768,6 +768,12 @@ describe("a worker that stops", () => {
     expect(worker.state).toEqual({ kind: "closed", reason: "for a test" });
   });
 
+  test("says so before it goes, even if nothing runs", async () => {
+    const worker = await start([job(() => undefined)]);
+    await worker.stop("for a test");
+    expect(server.leavings).toEqual(["for a test"]);
+  });
+
   test("gives up a job that does not end in time", async () => {
     const worker = await start([job(() => new Promise<void>(() => {}))], { stopGraceMs: 50 });
     const attempt = server.assign("a", "test");
