@@ -25,6 +25,9 @@ export interface LogFormat {
   readonly level: Level;
 }
 
+/** What lines are printed to. */
+export type LogOutput = Pick<Output, "json" | "color" | "write" | "line" | "object" | "note" | "paint">;
+
 /**
  * Prints stored entries of one attempt after another, each line once: what lies before the next line wanted is left out. Bounded
  * memory: nothing is kept but the unfinished end of each source's newest piece.
@@ -34,11 +37,11 @@ export class LogPrinter {
   nextLine: number;
   /** Lines at or beyond this are not printed. */
   readonly #untilLine: number;
-  readonly #out: Output;
+  readonly #out: LogOutput;
   readonly #format: LogFormat;
   readonly #text: TextRows;
 
-  constructor(out: Output, format: LogFormat, fromLine: number, lineCount = Infinity) {
+  constructor(out: LogOutput, format: LogFormat, fromLine: number, lineCount = Infinity) {
     this.#out = out;
     this.#format = format;
     this.nextLine = fromLine;
@@ -105,7 +108,7 @@ class TextRows {
   #open: Source | undefined;
   /** The end of that row that cannot be judged yet: half of a character, of a colour, of a line end. */
   #held = "";
-  #decoder = new TextDecoder();
+  #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
   constructor(colors: boolean, timestamps: boolean) {
     this.#colors = colors;
@@ -145,7 +148,7 @@ class TextRows {
 function lineJson(lines: ChunkLines, index: number, attempt: Pick<Attempt, "number"> & Partial<Attempt>): object {
   let bytes = lines.bytes(index);
   if (bytes.at(-1) === 0x0a) bytes = bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1);
-  const message = new TextDecoder().decode(bytes);
+  const message = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   const attributes = lines.attributes(index);
   return {
     attempt: attempt.number,

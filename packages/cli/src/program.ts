@@ -77,13 +77,16 @@ export function createProgram(version: string, run: ProgramRun): Command {
     .command("run")
     .summary("run any program as a job")
     .description(
-      "Runs a program here, as it would run without, and as a job in the room: its output live, its levers obeyed. It starts also\n" +
+      "Runs a program here, as it would run without, and as a job in the room: its output live, its levers obeyed. It runs also " +
         "while the server is away. Ends with the program's exit code; 128 + the signal's number if one ended it.",
     )
     .argument("<command...>", "the program and its arguments, after --")
     .option("--name <name>", "what the job is called (default: the command)")
     .option("--label <key=value>", "label of the job; may be repeated", collect)
-    .option("--tty", "give it a terminal: standard error is merged into standard output, and lines end with CR LF")
+    .option(
+      "--tty",
+      "give it a terminal: its standard error becomes part of its standard output, and lines end with CR LF",
+    )
     .option("--no-progress", "do not read progress out of what it prints")
     .addOption(durationOption("--grace <time>", "how long what it leaves behind has to end by itself (default: 2s)"))
     .option("--leave", "do not end what it has started and left behind")
