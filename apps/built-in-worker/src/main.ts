@@ -1,11 +1,12 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { startWorker, type WorkerState } from "@signalbox/worker";
+import { commandJob } from "@signalbox/worker/process";
 import { indexJob } from "./index-job.ts";
 import { becomeSingleInstance } from "./single-instance.ts";
 
 // The worker that comes with Signalbox, in a process of its own: when the server is killed its jobs go on, and the server that is
-// started next finds them here. Reads SIGNALBOX_DATA, SIGNALBOX_WORKER_ID and what the worker SDK reads.
+// started next finds them here. Reads SIGNALBOX_DATA, SIGNALBOX_WORKER_ID, SIGNALBOX_BUILT_IN_COMMANDS and what the worker SDK reads.
 
 /** Without a server for so long there is nobody to work for. */
 const giveUpMs = 10 * 60_000;
@@ -19,8 +20,10 @@ if (unlock) await work(unlock);
 
 async function work(unlock: () => void): Promise<void> {
   let giveUp: NodeJS.Timeout | undefined;
+  // Whoever may start jobs could then run anything as this user, so somebody must have said yes.
+  const commands = process.env.SIGNALBOX_BUILT_IN_COMMANDS === "on" ? [commandJob()] : [];
   const worker = await startWorker({
-    jobs: [indexJob],
+    jobs: [indexJob, ...commands],
     workerId: process.env.SIGNALBOX_WORKER_ID || "built-in",
     slots: 4,
     // Whoever stops this process kills it after five seconds.

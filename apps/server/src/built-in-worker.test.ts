@@ -1,12 +1,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { runBuiltInWorker, type BuiltInWorkerOptions } from "./built-in-worker.ts";
 import { temporaryFolder } from "./http/test-listeners.ts";
 import { createLogger } from "./logger.ts";
 
 /** Runs a small program in the place of the built-in worker. */
-async function run(program: string, pauses: BuiltInWorkerOptions["pauses"] = {}) {
+async function run(program: string, pauses: BuiltInWorkerOptions["pauses"] = {}, commands = false) {
   const dataFolder = await temporaryFolder();
   const path = join(dataFolder, "program.mjs");
   await writeFile(path, program);
@@ -20,6 +20,7 @@ async function run(program: string, pauses: BuiltInWorkerOptions["pauses"] = {})
     workerUrl: "http://127.0.0.1:9",
     tokenFile: join(dataFolder, "token"),
     dataFolder,
+    commands,
     logger,
     program: path,
     pauses,
@@ -37,6 +38,20 @@ test("the worker is told where the server, the token and the data are", async ()
      setInterval(() => {}, 1000);`,
   );
   await expect.poll(said).toBe(`http://127.0.0.1:9|${dataFolder}/token|${dataFolder}|built-in\n`);
+});
+
+test.each([
+  [false, "off"],
+  [true, "on"],
+])("whether it runs commands (%s) does not depend on what it inherits", async (commands, told) => {
+  vi.stubEnv("SIGNALBOX_BUILT_IN_COMMANDS", commands ? "off" : "on");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const { said } = await run(
+    `console.log(process.env.SIGNALBOX_BUILT_IN_COMMANDS); setInterval(() => {}, 1000);`,
+    {},
+    commands,
+  );
+  await expect.poll(said).toBe(`${told}\n`);
 });
 
 test("a worker that is asked to end may first say what becomes of its jobs", async () => {

@@ -21,6 +21,8 @@ export interface BuiltInWorkerOptions {
   readonly workerUrl: string;
   readonly tokenFile: string;
   readonly dataFolder: string;
+  /** It runs the commands that operators type. Default: no. */
+  readonly commands?: boolean;
   readonly logger: Logger;
   /** The program, started with this process's Node. Tests give another one. */
   readonly program?: string;
@@ -93,6 +95,7 @@ export function runBuiltInWorker(options: BuiltInWorkerOptions): BuiltInWorker {
           SIGNALBOX_TOKEN_FILE: options.tokenFile,
           SIGNALBOX_DATA: dataFolder,
           SIGNALBOX_WORKER_ID: builtInWorkerId,
+          SIGNALBOX_BUILT_IN_COMMANDS: options.commands ? "on" : "off",
         },
       });
       child = started;

@@ -28,6 +28,8 @@ export interface Config {
   readonly allowedHosts: readonly string[];
   /** Start the worker that comes with Signalbox. */
   readonly builtInWorker: boolean;
+  /** It runs the commands that operators type, with the rights of this process. */
+  readonly builtInCommands: boolean;
   /** Start a first job when the store is empty. */
   readonly firstJob: boolean;
   readonly logLevel: LogLevel;
@@ -58,6 +60,7 @@ Usage: ${startWithOptions} [options]
   SIGNALBOX_UNENCRYPTED=on                 needed for an address beyond loopback       off
   SIGNALBOX_ALLOWED_HOSTS                  more host names, separated by commas
   SIGNALBOX_BUILT_IN_WORKER                on or off                                   on
+  SIGNALBOX_BUILT_IN_COMMANDS              on: it runs any command that operators type off
   SIGNALBOX_FIRST_JOB                      on or off                                   on
   SIGNALBOX_LOG_LEVEL                      ${logLevels.join(", ")}   info
 `;
@@ -106,6 +109,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     worker,
     allowedHosts: readAllowedHosts(env),
     builtInWorker: readSwitch(env, "SIGNALBOX_BUILT_IN_WORKER", true),
+    builtInCommands: readSwitch(env, "SIGNALBOX_BUILT_IN_COMMANDS", false),
     firstJob: readSwitch(env, "SIGNALBOX_FIRST_JOB", true),
     logLevel: readLogLevel(env),
     openBrowser: readSwitch(env, "SIGNALBOX_OPEN", true),

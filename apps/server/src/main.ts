@@ -84,7 +84,8 @@ async function main(): Promise<void> {
   process.stdout.write(startText(server, config, link, version));
   if (config.builtInWorker) {
     const { workerUrl, tokenFile } = server;
-    builtIn = runBuiltInWorker({ workerUrl, tokenFile, dataFolder: config.dataFolder, logger });
+    const { dataFolder, builtInCommands: commands } = config;
+    builtIn = runBuiltInWorker({ workerUrl, tokenFile, dataFolder, commands, logger });
   }
   if (config.openBrowser && hasDesktop(process.env, process.platform, process.stdout.isTTY)) {
     await openBrowser(link, logger);

@@ -77,7 +77,7 @@ export class CommandInput {
     if (this.#saidClosed || this.#hasEnded) return;
     this.#saidClosed = true;
     const cause = this.#local?.hasEnded
-      ? "it has ended with the local one (signalbox run --input keeps it open)"
+      ? "it has ended with the local one (signalbox run --keep-input-open keeps it open)"
       : "the command has closed it";
     this.#job.log.warn(`Input has come and is dropped: the command's input is closed, for ${cause}.`);
   }

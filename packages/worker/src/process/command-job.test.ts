@@ -1,5 +1,6 @@
 import { realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { JsonObject } from "@bufbuild/protobuf";
 import { EndOutcome, LeverOutcome, RunMode } from "@signalbox/protocol";
 import { expect, test, vi } from "vitest";
 import { leverOf, roomForTests } from "../room-for-tests.ts";
@@ -16,10 +17,14 @@ let count = 0;
 /** Starts a worker that offers commands, and one of them. */
 async function command(
   words: readonly string[],
-  { options = {}, ...parameters }: Partial<CommandParameters> & { options?: Partial<WorkerOptions> } = {},
+  {
+    options = {},
+    ...parameters
+  }: Partial<Omit<CommandParameters, "command">> & { options?: Partial<WorkerOptions> } = {},
 ): Promise<StoredAttempt> {
   await room.start([commandJob()], options);
-  return room.server.assign(`job-${++count}`, "command", { parameters: { command: [...words], ...parameters } });
+  const given: JsonObject = { ...parameters, command: [...words] };
+  return room.server.assign(`job-${++count}`, "command", { parameters: given });
 }
 
 /** Starts a bash script. */
@@ -67,7 +72,7 @@ test("an exit code, a signal and a command that cannot be started are failures w
   expect(end(signal)).toMatchObject({ reason: "ended by SIGSEGV (segmentation fault)", signal: "SIGSEGV" });
 });
 
-test.each<[string, string[], Partial<CommandParameters>, number, RegExp]>([
+test.each<[string, string[], Parameters<typeof command>[1], number, RegExp]>([
   ["a name that is nowhere", ["no-such-thing"], {}, 127, /no such command: no-such-thing is in no folder of PATH/],
   ["a file that is no program", ["/etc/passwd"], {}, 126, /cannot run \/etc\/passwd: .* not executable/],
   ["a folder that is not there", ["true"], { cwd: "/no/such/folder" }, 126, /the working folder \/no\/such\/folder/],
