@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   ChunkLines,
@@ -18,6 +19,8 @@ import { expect, test as base, type Signalbox } from "./fixtures.ts";
 import { PythonStubs, whyNoPython } from "./python-worker.ts";
 
 // What docs/protocol.md says is enough to write a worker: this one is written from that page alone.
+
+const root = fileURLToPath(new URL("..", import.meta.url));
 
 type Setting = MessageInitShape<typeof CommandSchema>;
 
@@ -249,6 +252,36 @@ test("what is sent into a job in Python reaches it in order, and its end too", a
     .toBe(8n);
   await signalbox.state(id, JobState.SUCCEEDED);
   expect((await signalbox.text(id)).toString()).toBe("say something: one two\nthat was all\n");
+});
+
+test("a client that has no .proto files asks for the services and calls one, and a probe needs no token", async ({
+  signalbox,
+  worker,
+  stubs,
+}) => {
+  await worker();
+  stubs.generate(join(root, "node_modules/grpc-health-check/proto"), ["health/v1/health.proto"]);
+  // Without the folder grpc, which is gRPC's own name in Python.
+  stubs.generate(join(root, "node_modules/@grpc/reflection/build/proto/grpc"), ["reflection/v1alpha/reflection.proto"]);
+  const client = stubs.run("services.py", {
+    SIGNALBOX_URL: signalbox.workerUrl,
+    SIGNALBOX_TOKEN_FILE: join(signalbox.folder, "data", "token"),
+  });
+  const [printed] = await client.printed(/^\{.*\}$/m);
+  expect(JSON.parse(printed)).toEqual({
+    health: "SERVING",
+    withoutToken: "UNAUTHENTICATED",
+    services: expect.arrayContaining([
+      "grpc.health.v1.Health",
+      "grpc.reflection.v1.ServerReflection",
+      "grpc.reflection.v1alpha.ServerReflection",
+      "signalbox.v1.JobService",
+      "signalbox.v1.LiveService",
+      "signalbox.v1.LogService",
+      "signalbox.v1.WorkerService",
+    ]) as unknown,
+    types: ["py-bytes", "py-count", "py-echo", "py-stubborn"],
+  });
 });
 
 test.describe("beside a server that misbehaves, a worker in Python", () => {

@@ -127,8 +127,7 @@ class Worker:
                 outbox.close()
 
     def _metadata(self) -> list[tuple[str, str]]:
-        with open(self._token_file, encoding="ascii") as file:
-            return [("authorization", f"Bearer {file.read().strip()}")]
+        return [("authorization", f"Bearer {read_token(self._token_file)}")]
 
     def _hello(self) -> worker_pb2.Hello:
         with self._lock:
@@ -281,6 +280,11 @@ class Worker:
                 changed.append(vitals)
         if changed:
             self._send(vitals=worker_pb2.VitalsReport(attempts=changed))
+
+
+def read_token(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
 
 
 def say(text: str) -> None:
