@@ -1,15 +1,19 @@
 import { loadavg } from "node:os";
+import { measureChatty, measureHttp2Floor } from "./chatty.ts";
 import { measureCommands } from "./commands.ts";
 import { measureGrpcJs } from "./grpc-js-peer.ts";
 import { measureIngest } from "./ingest.ts";
 import { summarise } from "./statistics.ts";
+import { measureSupervised } from "./supervised.ts";
 
-// `npm run bench`: figures of the product beside those of a peer, taken in turns in the same run. ROUNDS and LINES make it shorter.
+// `npm run bench`: figures of the product beside those of a peer, taken in turns in the same run. ROUNDS, LINES and SUPERVISED_MB make it shorter.
 
 const rounds = Number(process.env["ROUNDS"] ?? 5);
 const linesEach = Number(process.env["LINES"] ?? 500_000);
 
 const rate = (value: number) => `${Math.round(value).toLocaleString("en")} lines/s`;
+const bytesRate = (value: number) => `${Math.round(value / 1e6)} MB/s`;
+const memoryOf = (value: number) => `${Math.round(value / 1e6)} MB`;
 const share = (value: number) => `${Math.round(value * 100)} %`;
 const rows: [string, string, string, string][] = [];
 
@@ -53,6 +57,40 @@ for (const linesPerSecond of [0, 50_000]) {
     "",
   ]);
 }
+
+const megabytes = Number(process.env["SUPERVISED_MB"] ?? 1000);
+const supervised = await measureSupervised(megabytes);
+const toCat = (supervised.runSeconds / supervised.catSeconds).toFixed(1);
+rows.push(
+  ["cat of the file | cat (floor)", bytesRate(supervised.bytes / supervised.catSeconds), "", "1.0"],
+  [
+    `signalbox run -- cat, ${megabytes} MB, all on disk`,
+    bytesRate(supervised.bytes / supervised.runSeconds),
+    "",
+    toCat,
+  ],
+  ["  the same in lines", rate(supervised.lines / supervised.runSeconds), "", ""],
+  ["  most memory: supervisor, server", memoryOf(supervised.supervisorBytes), memoryOf(supervised.serverBytes), ""],
+);
+
+const chatty = { workers: 500, perSecond: 20, seconds: 10 };
+const floor = await measureHttp2Floor(chatty);
+const product = await measureChatty(chatty);
+const chattyWords = "500 workers, 20 lines/s each, a message a line";
+rows.push(
+  [
+    `${chattyWords}: bare node:http2 (floor)`,
+    `${share(floor.serverCore)} of a core`,
+    `p99 ${floor.p99.toFixed(1)} ms`,
+    "1.00",
+  ],
+  [
+    `${chattyWords}: server`,
+    `${share(product.serverCore)} of a core`,
+    `p99 ${product.p99.toFixed(1)} ms`,
+    (product.serverCore / floor.serverCore).toFixed(2),
+  ],
+);
 
 const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column as 0].length)));
 console.log(

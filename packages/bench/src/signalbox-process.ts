@@ -11,6 +11,9 @@ import { freePorts, runProgram } from "../../../scripts/programs.ts";
 
 /** A server process with an empty store, for one measurement. */
 export interface SignalboxProcess extends AsyncDisposable {
+  /** The server's process id. */
+  readonly pid: number;
+  readonly folder: string;
   readonly workerUrl: string;
   readonly tokenFile: string;
   /** Over gRPC, on the port of machine clients. */
@@ -40,6 +43,7 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
     return next(request);
   };
   const workerUrl = `http://127.0.0.1:${workerPort}`;
+  const offered = new Set<string>();
   const jobs = createClient(JobService, createGrpcTransport({ baseUrl: workerUrl, interceptors: [bearer] }));
   const web = createGrpcWebTransport({
     baseUrl: `http://127.0.0.1:${port}`,
@@ -47,12 +51,17 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
     interceptors: [bearer],
   });
   return {
+    pid: server.process.pid ?? 0,
+    folder,
     workerUrl,
     tokenFile,
     jobs,
     web: { jobs: createClient(JobService, web), live: createClient(LiveService, web) },
     async startJob(type, parameters = {}) {
-      while (!(await jobs.listJobTypes({})).types.some((each) => each.type?.name === type)) await delay(20);
+      while (!offered.has(type)) {
+        for (const each of (await jobs.listJobTypes({})).types) if (each.type) offered.add(each.type.name);
+        if (!offered.has(type)) await delay(20);
+      }
       const { job } = await jobs.startJob({ requestId: randomUUID(), type, parameters });
       return job?.id ?? "";
     },
