@@ -2,7 +2,9 @@ import type { Output } from "./output.ts";
 
 /** Redraws at most so often, milliseconds. */
 const redrawMs = 250;
-const hideCursor = "\u001b[?25l";
+/** Without a cursor, and with lines that end at the edge: a line that is wrapped would be two when the table is drawn again. */
+const begin = "\u001b[?25l\u001b[?7l";
+const end = "\u001b[?7h";
 const showCursor = "\u001b[?25h";
 
 /**
@@ -42,7 +44,7 @@ export class LiveTable {
     if (lines.length > rows) shown[rows - 1] = `… and ${lines.length - rows + 1} more`;
     const up = this.#height > 0 ? `\u001b[${this.#height}A` : "";
     this.#height = shown.length;
-    void this.#out.write(`${hideCursor}${up}\r\u001b[J${shown.join("\n")}\n`).catch(() => undefined);
+    void this.#out.write(`${begin}${up}\r\u001b[J${shown.join("\n")}\n${end}`).catch(() => undefined);
     // Ages go on while nothing changes.
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#redraw(), 1000);
