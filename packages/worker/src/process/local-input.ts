@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { isInForeground } from "./foreground.ts";
 import type { LocalReadable } from "./local-terminal.ts";
 
@@ -43,6 +44,8 @@ export class LocalInput {
     const mayRead = !stdin.isTTY || isInForeground();
     if (mayRead && raw && stdin.isTTY && !this.#isRaw) {
       stdin.setRawMode?.(true);
+      // Node leaves the terminal's changes to the output on (a CR before each LF), which the command's own terminal has made already.
+      if (stdin.fd !== undefined) spawnSync("stty", ["-opost"], { stdio: [stdin.fd, "ignore", "ignore"] });
       this.#isRaw = true;
       process.once("exit", this.#restore);
     }

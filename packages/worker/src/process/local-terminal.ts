@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 
 /** A standard stream of this process. */
 export type LocalReadable = Readable & {
+  readonly fd?: number;
   readonly isTTY?: boolean;
   readonly setRawMode?: (raw: boolean) => unknown;
 };

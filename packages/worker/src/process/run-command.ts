@@ -27,7 +27,7 @@ export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
   readonly graceSeconds?: number;
   /** Most bytes that wait for the server; then the command waits. Default 64 MB. */
   readonly bufferBytes?: number;
-  /** Called when the server knows the job. */
+  /** Called when the server knows the job; with `tty` at a terminal, not before the command has ended. */
   readonly onJobId?: (jobId: string) => void;
   /** Called with what the person at the terminal should know, one sentence. Default: a line on stderr. */
   readonly onNotice?: (message: string) => void;
@@ -48,6 +48,8 @@ const deliverMs = 15_000;
 /** The same, if there has never been a link. */
 const deliverWithoutLinkMs = 5000;
 const leaveMs = 1000;
+/** Notices that are held back; what comes after them is old news by then. */
+const mostHeld = 100;
 /** Larger parameters than that are not taken by the server. */
 const longestRecordedBytes = 32 * 1024;
 
@@ -58,7 +60,10 @@ const longestRecordedBytes = 32 * 1024;
  */
 export async function runCommand(options: RunCommandOptions): Promise<RunCommandResult> {
   const { command, tty = false, progress = true, leave = false, keepInputOpen = false, labels, graceSeconds } = options;
-  const notice = options.onNotice ?? ((message) => void process.stderr.write(`signalbox: ${message}\n`));
+  const say = options.onNotice ?? ((message: string) => void process.stderr.write(`signalbox: ${message}\n`));
+  // While the command has the whole terminal, nothing else may be written there.
+  const held = new HeldBack(tty && process.stdin.isTTY);
+  const notice = (message: string) => held.do(() => say(message));
   let exitCode = 126;
   let jobId: string | undefined;
   let wasLinked = false;
@@ -111,16 +116,37 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   started.jobId.then(
     (id) => {
       jobId = id;
-      options.onJobId?.(id);
+      held.do(() => options.onJobId?.(id));
     },
     () => undefined,
   );
   await started.settled;
+  held.release();
   const fault = await delivery(started, signals, wasLinked ? deliverMs : deliverWithoutLinkMs);
   if (fault !== undefined) notice(`the room does not have all of it: ${fault}`);
   await closed(worker);
   signals.close();
   return { exitCode, jobId, delivered: fault === undefined };
+}
+
+/** Does things at once, or, while they are held back, later and in order. */
+class HeldBack {
+  #waiting: (() => void)[] | undefined;
+
+  constructor(holds: boolean) {
+    this.#waiting = holds ? [] : undefined;
+  }
+
+  do(act: () => void): void {
+    if (!this.#waiting) act();
+    else if (this.#waiting.length < mostHeld) this.#waiting.push(act);
+  }
+
+  release(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const act of waiting) act();
+  }
 }
 
 /** Waits until the server has everything. Returns why it has not, if so. */
