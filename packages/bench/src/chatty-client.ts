@@ -28,7 +28,7 @@ export class ChattyClient {
   readonly #incarnation = crypto.randomUUID();
   readonly #control: ClientHttp2Stream;
   readonly #builder = new ChunkBuilder(4096);
-  readonly #sentAt: number[] = [];
+  readonly #sentAt = new Map<number, number>();
   readonly #onAck: (milliseconds: number) => void;
   readonly #heartbeat: NodeJS.Timeout;
   #push: ClientHttp2Stream | undefined;
@@ -73,7 +73,7 @@ export class ChattyClient {
 
   /** Prints a line. */
   print(line: Uint8Array): void {
-    this.#sentAt[this.#nextLine] = performance.now();
+    this.#sentAt.set(this.#nextLine, performance.now());
     this.#builder.add(line, { timeUs: Date.now() * 1000, level: Level.INFO, source: Source.STDOUT, continues: false });
     const chunk = this.#builder.build(this.#nextLine++);
     this.#push?.write(
@@ -107,8 +107,8 @@ export class ChattyClient {
       this.#resolveReady();
       const now = performance.now();
       for (; this.#ackedLine < Number(nextLine); this.#ackedLine++) {
-        this.#onAck(now - (this.#sentAt[this.#ackedLine] ?? NaN));
-        delete this.#sentAt[this.#ackedLine];
+        this.#onAck(now - (this.#sentAt.get(this.#ackedLine) ?? NaN));
+        this.#sentAt.delete(this.#ackedLine);
       }
     });
   }

@@ -14,7 +14,8 @@ export {
   type ProgramEnd,
   type Progress,
 } from "./job.ts";
-export { startWorker, type StartedHere, type StartHereOptions, type Worker, type WorkerOptions } from "./worker.ts";
+export { startWorker } from "./start-worker.ts";
+export type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 export type { ConnectOptions } from "./config.ts";
 export type { Fields } from "./fields.ts";
 export type { LeverName } from "./levers.ts";

@@ -1,8 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { readConnectConfig, type ConnectOptions } from "./config.ts";
+import type { ConnectOptions } from "./config.ts";
 import type { JobDefinition } from "./job.ts";
 import type { WorkerState } from "./link-state.ts";
-import { RunningWorker } from "./running-worker.ts";
 
 /** How a worker is started. */
 export interface WorkerOptions extends ConnectOptions {
@@ -38,6 +37,8 @@ export interface Worker {
   readonly state: WorkerState;
   /** Jobs that run at this moment. */
   readonly running: number;
+  /** Bytes of lines that the server has not acknowledged, all jobs together. */
+  readonly bufferedBytes: number;
   /** Resolves when the worker is closed, be it by `stop` or because the server said so. */
   readonly closed: Promise<void>;
   /**
@@ -74,21 +75,4 @@ export interface StartedHere {
   readonly settled: Promise<void>;
   /** Resolves when the server has the last line and the end. Rejects if it never will: refused, given up, or the worker is closed. */
   readonly ended: Promise<void>;
-}
-
-/**
- * Starts a worker. Resolves at once: it connects, and connects again, for as long as it lives. Rejects with TypeError if an option
- * cannot be used.
- */
-export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const config = readConnectConfig(options);
-  const { slots = 4, jobs } = options;
-  if (!Number.isInteger(slots) || slots < 1 || slots > 1000)
-    throw new TypeError(`a worker has 1 to 1,000 slots, not ${slots}`);
-  if (jobs.length === 0) throw new TypeError("a worker offers at least one job type");
-  const types = new Set(jobs.map(({ type }) => type));
-  if (types.size !== jobs.length) throw new TypeError("a worker offers each job type once");
-  const worker = new RunningWorker(options, config);
-  worker.begin();
-  return worker;
 }

@@ -20,16 +20,19 @@ export function logService(
       const end = await logs.end(jobId, attempt);
       const from = await logs.find(jobId, attempt, fromLine);
       const run = fromLine >= end.nextLine ? [] : await logs.read(jobId, attempt, from, maxBytes);
+      // What was appended since `end` was asked for is read as well.
+      let endLine = end.nextLine;
       let nextLine = fromLine;
       const wanted: Uint8Array[] = [];
       for (const { data, mark } of run) {
         if (nextLine >= untilLine) break;
         wanted.push(data);
         nextLine = mark;
+        endLine = Math.max(endLine, mark);
       }
       const response = create(ReadLogsResponseSchema, {
         attempt,
-        endLine: BigInt(Math.max(end.nextLine, nextLine)),
+        endLine: BigInt(endLine),
         nextLine: BigInt(nextLine),
         sealed: end.sealed,
       });

@@ -116,6 +116,8 @@ describe("a job", () => {
     await worker.heard("endAccepted", (end) => end.jobId === jobId);
     expect(await state(jobId, JobState.SUCCEEDED)).toMatchObject({ attempts: [{ number: 1, workerId: "w1" }] });
     expect(await room.logs.readLogs({ jobId, attempt: 1 })).toMatchObject({ sealed: true, endLine: 4n });
+    // Whoever asks beyond the end hears where it is.
+    expect(await room.logs.readLogs({ jobId, attempt: 1, fromLine: 90n })).toMatchObject({ entries: [], endLine: 4n });
   });
 
   test("whose end comes before its last lines ends when they are there", async () => {
