@@ -1,6 +1,8 @@
+import { randomBytes } from "node:crypto";
 import { hostname, userInfo } from "node:os";
 import { readConnectConfig, type ConnectOptions } from "../config.ts";
-import { startWorker, type StartedHere, type Worker } from "../worker.ts";
+import { startWorker } from "../start-worker.ts";
+import type { StartedHere, Worker } from "../worker.ts";
 import { exitCodeOf } from "./command-end.ts";
 import { commandJob } from "./command-job.ts";
 import { commandName } from "./command-name.ts";
@@ -88,9 +90,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   });
   const worker = await startWorker({
     ...options,
-    workerId: `run:${hostname()
-      .replace(/[^A-Za-z0-9._-]/g, "-")
-      .slice(0, 60)}:${process.pid}`,
+    workerId: workerId(),
     metadata: { ...readConnectConfig(options).metadata, ...whereabouts() },
     labels: {},
     transient: true,
@@ -123,7 +123,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   await started.settled;
   held.release();
   const fault = await delivery(started, signals, wasLinked ? deliverMs : deliverWithoutLinkMs);
-  if (fault !== undefined) notice(`the room does not have all of it: ${fault}`);
+  if (fault !== undefined) notice(`the room does not have all of it: ${fault}; ${missing(worker.bufferedBytes)}`);
   await closed(worker);
   signals.close();
   return { exitCode, jobId, delivered: fault === undefined };
@@ -174,6 +174,12 @@ async function delivery(started: StartedHere, signals: LocalSignals, ms: number)
   }
 }
 
+function missing(bytes: number): string {
+  if (bytes === 0) return "only the end is missing";
+  const amount = bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+  return `the last ${amount} of the output are missing`;
+}
+
 /** Leaves the room. What is not delivered by now will not be. */
 async function closed(worker: Worker): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
@@ -182,6 +188,12 @@ async function closed(worker: Worker): Promise<void> {
   });
   await Promise.race([worker.stop("the command has ended"), enough]);
   clearTimeout(timer);
+}
+
+/** A name that no other process has: containers may share host name and pid. */
+function workerId(): string {
+  const host = hostname().replace(/[^A-Za-z0-9._-]/g, "-");
+  return `run:${host.slice(0, 60)}:${process.pid}:${randomBytes(3).toString("hex")}`;
 }
 
 /** Where a command runs, for people. */
