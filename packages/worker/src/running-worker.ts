@@ -78,6 +78,10 @@ export class RunningWorker implements Worker {
     return [...this.#reporters.attempts, ...this.#localStarts.waiting, ...this.#localStarts.alone];
   }
 
+  get bufferedBytes(): number {
+    return this.#budget.bytes;
+  }
+
   begin(): void {
     void this.#keepConnected();
   }

@@ -52,6 +52,9 @@ const fencedGraceMs = 5000;
 /** What is still there right after the command often only takes a moment to end, milliseconds. */
 const stragglerMs = 250;
 const lookEveryMs = 25;
+/** A command that is paused from the room and shall end here, milliseconds. */
+const pausedGraceMs = 5000;
+const endings: ReadonlySet<NodeJS.Signals> = new Set(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]);
 const defaultWindow = { columns: 80, rows: 24 };
 /** Names of what lets this process into the room: commands of a worker have no business with it. */
 const ownNames = ["SIGNALBOX_TOKEN", "SIGNALBOX_TOKEN_FILE", "SIGNALBOX_WORKER_ID"];
@@ -183,6 +186,7 @@ export class CommandRun {
       if (leave && !this.#ending) await this.#sayLeft();
       else await this.#endStragglers();
       await output.finish();
+      if (this.#ending) this.#job.progress({ phase: "" });
       return exit;
     } finally {
       local?.stdout.off("resize", onResize);
@@ -245,6 +249,10 @@ export class CommandRun {
     else if (this.#hasExited) {
       // What is left has been told to end already: whoever is impatient need not wait.
       this.end(0);
+    } else if (this.#isPaused && endings.has(name)) {
+      // Stopped, it could not obey.
+      this.#sentHere.add(name);
+      this.end(pausedGraceMs);
     } else {
       this.#sentHere.add(name);
       this.#tree.signalRoot(name);

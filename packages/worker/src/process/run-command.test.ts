@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { roomForTests } from "../room-for-tests.ts";
+import { RunMode } from "@signalbox/protocol";
+import { leverOf, roomForTests } from "../room-for-tests.ts";
 import { linuxProcesses } from "./processes-linux.ts";
 import type { RunCommandOptions } from "./run-command.ts";
 import { isAlive } from "./tree-for-tests.ts";
@@ -41,11 +42,15 @@ function supervise(
   const child = spawn(process.execPath, [main, ...command], {
     env: {
       ...process.env,
+      // For a run inside a run, which must not find a server of this machine.
+      SIGNALBOX_URL: away.url,
+      SIGNALBOX_TOKEN: away.token,
       SIGNALBOX_RUN_OPTIONS: JSON.stringify({ url: room.server.url, token: room.server.token, ...options }),
       ...env,
     },
     stdio: stdio ?? ["ignore", "pipe", "pipe"],
   });
+  child.stdin?.on("error", () => undefined);
   let out = "";
   let errors = "";
   child.stdout?.on("data", (bytes: Buffer) => (out += bytes.toString()));
@@ -175,7 +180,7 @@ test("without any server the end says so, 5 s after the command's", async () => 
   expect(await supervised.code).toBe(4);
   expect(supervised.stdout()).toBe("hello\n");
   expect(supervised.stderr()).toMatch(
-    /the room does not have all of it: the server did not confirm the end of the output within 5 s/,
+    /the room does not have all of it: the server did not confirm the end of the output within 5 s; the last 1 KB of the output are missing/,
   );
 });
 
@@ -347,4 +352,33 @@ test("input into a terminal is typed, and its end is Ctrl+D", async () => {
   await vi.waitFor(() => expect(supervised.stdout()).toContain("got hello\r\n"), patient);
   supervised.child.stdin?.end();
   expect(await supervised.code).toBe(0);
+});
+
+test("Ctrl+C ends a command that the room has paused", async () => {
+  const supervised = supervise(["bash", "-c", "echo own=$$; while :; do sleep 0.05; done"]);
+  const own = await supervised.pid("own");
+  await room.server.until(() => room.server.firstStarted !== undefined, "the room has the job", 30_000);
+  const attempt = room.server.firstStarted;
+  if (attempt) room.server.set(attempt, { case: "run", value: { mode: RunMode.PAUSE } });
+  await vi.waitFor(async () => {
+    expect((await linuxProcesses.list()).find(({ pid }) => pid === own)?.state).toBe("stopped");
+    expect(attempt && leverOf(attempt, "run")?.value?.value.value).toMatchObject({ mode: RunMode.PAUSE });
+  }, patient);
+  supervised.child.kill("SIGINT");
+  expect([130, 143]).toContain(await supervised.code);
+});
+
+test("a run inside a run is part of it, and passes everything on", async () => {
+  const inner = [
+    process.execPath,
+    main,
+    "bash",
+    "-c",
+    `echo "inner=$$ $SIGNALBOX_RUN"; read line; echo "got $line"; exit 12`,
+  ];
+  const supervised = supervise(inner, { stdio: "pipe" });
+  await vi.waitFor(() => expect(supervised.stdout()).toMatch(/inner=\d+ \w{16}:\w{16}\n/), patient);
+  supervised.child.stdin?.end("hello\n");
+  expect(await supervised.code).toBe(12);
+  expect(supervised.stdout()).toContain("got hello\n");
 });
