@@ -7,11 +7,7 @@ import { sanitise } from "./sanitise.ts";
 
 // The process of the command: runs the verb that is asked for, says what went wrong, and ends with the code that tells it.
 
-// Where no HTTP/2 is spoken, the connection reports its end a second time after the call that it failed.
-process.on("uncaughtException", (error: NodeJS.ErrnoException) => {
-  if (error.code?.startsWith("ERR_HTTP2")) return;
-  finish(report(error));
-});
+process.on("uncaughtException", (error) => finish(report(error)));
 process.on("unhandledRejection", (error) => finish(report(error)));
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {

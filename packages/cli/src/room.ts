@@ -1,6 +1,7 @@
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { JobService, LiveService, LogService } from "@signalbox/protocol";
+import { Http2Sessions } from "@signalbox/worker/http2-sessions";
 import type { Address } from "./address.ts";
 import { couldNotConnect, explain } from "./explain.ts";
 import { CliError } from "./exit-codes.ts";
@@ -27,7 +28,7 @@ export interface Room {
 /** Prepares to speak to the server at an address; connects with the first call. Throws CliError without a token. */
 export async function openRoom(address: Address): Promise<Room> {
   const token = await address.readToken();
-  const session = new Http2SessionManager(
+  const session = new Http2Sessions(
     address.url,
     { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
     { settings: { initialWindowSize: windowBytes } },

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
   ConnectRequestSchema,
   JobService,
@@ -11,6 +11,7 @@ import {
   type Welcome,
 } from "@signalbox/protocol";
 import { Bell } from "./bell.ts";
+import { Http2Sessions } from "./http2-sessions.ts";
 import type { Outbox } from "./outbox.ts";
 
 /** A server that says nothing for so long is not there, milliseconds. */
@@ -38,7 +39,7 @@ export class Connection {
   readonly client: Client<typeof WorkerService>;
   /** For what a worker asks as any program may. */
   readonly jobs: Client<typeof JobService>;
-  readonly #session: Http2SessionManager;
+  readonly #session: Http2Sessions;
   readonly #controller = new AbortController();
   readonly #silenceMs: number;
   /** Rings when the server has said welcome. */
@@ -51,7 +52,7 @@ export class Connection {
     this.#silenceMs = silenceMs;
     // Only small messages come down, so the window of the session, which is shared, needs no change on this side; the server opens
     // its own for what goes up.
-    this.#session = new Http2SessionManager(
+    this.#session = new Http2Sessions(
       url,
       { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
       { settings: { initialWindowSize: windowBytes } },
@@ -121,9 +122,12 @@ export class Connection {
       }
       this.#reason ??= "the server has hung up";
     } catch (error) {
-      const { code, message } = ConnectError.from(error);
+      const { code, message, rawMessage } = ConnectError.from(error);
       replaced = this.#reason === undefined && this.#isWelcome && code === Code.FailedPrecondition;
-      this.#reason ??= message;
+      // What Node says of a peer that answers in HTTP/1.1.
+      this.#reason ??= /^Protocol error$/i.test(rawMessage)
+        ? "it does not speak gRPC: workers connect to another port than browsers (9090 unless it was set)"
+        : message;
     } finally {
       clearTimeout(silence);
       clearInterval(heartbeat);

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { EndOutcome, GapCause, LeverOutcome, RunMode } from "@signalbox/protocol";
 import fc from "fast-check";
@@ -142,6 +145,24 @@ describe("the link of a worker", () => {
     expect(worker.state).toMatchObject({ reason: expect.stringContaining("wrong token") as string });
     server.token = token;
     await server.until(() => worker.state.kind === "open", "it connects");
+  });
+
+  test("to a port that speaks HTTP/1.1 fails again and again, says which port is meant, and never ends the process", async () => {
+    const browsers = createServer((_request, response) => response.end()).listen(0, "127.0.0.1");
+    await once(browsers, "listening");
+    let tries = 0;
+    const worker = await startWorker({
+      jobs: [job(() => {})],
+      url: `http://127.0.0.1:${(browsers.address() as AddressInfo).port}`,
+      token: "any",
+      longestBackOffMs: 10,
+      onState: ({ kind }) => (tries += kind === "backing-off" ? 1 : 0),
+      onNotice: (message) => notices.push(message),
+    });
+    workers.push(worker);
+    await server.until(() => tries > 3, "it has tried again");
+    expect(notices.join()).toContain("workers connect to another port than browsers");
+    browsers.close();
   });
 
   test("is left to another process that takes the worker's name, and the jobs stop", async () => {

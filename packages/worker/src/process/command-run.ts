@@ -46,7 +46,8 @@ export interface CommandRunHost {
   readonly onEnd?: ((end: ProgramExit | CannotStart) => void) | undefined;
 }
 
-const defaultGraceSeconds = 2;
+/** Between TERM and KILL of what a command leaves behind, unless told, milliseconds. */
+const defaultGraceMs = 2000;
 /** A fenced attempt names no time, milliseconds. */
 const fencedGraceMs = 5000;
 /** What is still there right after the command often only takes a moment to end, milliseconds. */
@@ -196,7 +197,7 @@ export class CommandRun {
 
   /** The command itself has ended: so shall everything that it has brought about. */
   async #endStragglers(): Promise<void> {
-    const { grace_seconds = defaultGraceSeconds } = this.#parameters;
+    const { grace_seconds = defaultGraceMs / 1000 } = this.#parameters;
     if (!this.#ending) {
       const left = await this.#stragglers();
       if (left.length > 0) {
