@@ -14,6 +14,7 @@ import {
   type LogEntry,
   type OfferedJobType,
   type SendCommandRequest,
+  type SendInputRequest,
   type StartJobRequest,
   type Subscription,
   type Vitals,
@@ -38,6 +39,10 @@ export class TestRoom {
   readonly drains: (DrainWorkerRequest | UndrainWorkerRequest)[] = [];
   /** Answers DrainWorker and UndrainWorker; the default stores nothing and answers with the record as it is. May throw a ConnectError. */
   onDrain: (request: DrainWorkerRequest | UndrainWorkerRequest) => Promise<void> | void = () => {};
+  /** What was sent into jobs, as text; `eof` where the input was ended. */
+  readonly inputs: { readonly text: string; readonly eof: boolean }[] = [];
+  /** Is asked before input is stored. May throw a ConnectError. */
+  onInput: (request: SendInputRequest) => void = () => {};
   /** Answers SendCommand; the default stores nothing and answers with the record as it is. May throw a ConnectError. */
   onCommand: (request: SendCommandRequest) => void = () => {};
   /** Resolves before ReadLogs answers; tests replace it to hold answers back. */
@@ -76,6 +81,7 @@ export class TestRoom {
           this.onCommand(request);
           return { job: this.#job(request.jobId), generation: 2n };
         },
+        sendInput: (request) => this.#input(request),
         getJob: (request) => ({ job: this.#job(request.jobId) }),
         listJobTypes: () => ({ types: this.#types }),
         startJob: (request) => {
@@ -112,19 +118,19 @@ export class TestRoom {
   setWorkers(...inits: MessageInitShape<typeof WorkerRecordSchema>[]): void {
     const records = inits.map((init) => create(WorkerRecordSchema, init));
     for (const record of records) this.#workers.set(record.workerId, record);
-    this.#send("workers", { message: { case: "workers", value: { records } } });
+    this.#tellOfWorkers({ case: "workers", value: { records } });
   }
 
   setWorkerVitals(...inits: MessageInitShape<typeof WorkerVitalsSchema>[]): void {
     const vitals = inits.map((init) => create(WorkerVitalsSchema, init));
     for (const each of vitals) this.#workerVitals.set(each.workerId, each);
-    this.#send("workers", { message: { case: "workerVitals", value: { vitals } } });
+    this.#tellOfWorkers({ case: "workerVitals", value: { vitals } });
   }
 
   forgetWorker(id: string): void {
     this.#workers.delete(id);
     this.#workerVitals.delete(id);
-    this.#send("workers", { message: { case: "workers", value: { gone: [id] } } });
+    this.#tellOfWorkers({ case: "workers", value: { gone: [id] } });
   }
 
   setTypes(...types: MessageInitShape<typeof OfferedJobTypeSchema>[]): void {
@@ -238,6 +244,10 @@ export class TestRoom {
     };
   }
 
+  #tellOfWorkers(message: NonNullable<Step["message"]>): void {
+    for (const id of ["workers", "pinned-workers"]) this.#send(id, { message });
+  }
+
   #send(id: string, step: Step): void {
     for (const stream of this.#streams) if (stream.ids.has(id)) this.#sendTo(stream, id, step);
   }
@@ -253,6 +263,18 @@ export class TestRoom {
     const worker = this.#workers.get(request.workerId);
     if (!worker) throw new ConnectError("There is no such worker.", Code.NotFound);
     return { worker };
+  }
+
+  #inputEnd = 0n;
+
+  #input(request: SendInputRequest): { attempt: number; nextOffset: bigint } {
+    const text = new TextDecoder().decode(request.data);
+    if (text !== "" || request.eof) {
+      this.onInput(request);
+      this.inputs.push({ text, eof: request.eof });
+      this.#inputEnd += BigInt(request.data.length);
+    }
+    return { attempt: 1, nextOffset: this.#inputEnd };
   }
 
   #job(id: string): JobRecord {

@@ -1,6 +1,7 @@
 import type { JobRecord, OfferedJobType, Subscription, Vitals, WatchResponse } from "@signalbox/protocol";
 import type { Watched } from "../live/watch-link.ts";
 import { countViews, type JobView } from "./job-views.ts";
+import { isOlder } from "./record-age.ts";
 
 /* eslint-disable svelte/prefer-svelte-reactivity -- read through #version, which changes at most a few times a second */
 
@@ -172,14 +173,4 @@ export class JobRoom {
     if (this.#recordsChanged) this.#recordsVersion++;
     this.#recordsChanged = false;
   }
-}
-
-/** Whether `job` is an older state of the job than `known`, as far as a record tells. */
-function isOlder(job: JobRecord, known: JobRecord): boolean {
-  // Records inside entries have no position.
-  if (job.entryPosition > 0n && known.entryPosition > 0n) return job.entryPosition < known.entryPosition;
-  const generation = (each: JobRecord) => each.spec?.generation ?? 0n;
-  if (generation(job) !== generation(known)) return generation(job) < generation(known);
-  if (job.attempts.length !== known.attempts.length) return job.attempts.length < known.attempts.length;
-  return job.stateSinceUs < known.stateSinceUs;
 }

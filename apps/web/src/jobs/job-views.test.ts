@@ -1,6 +1,7 @@
 import { JobState, RunMode } from "@signalbox/protocol";
 import { expect, test } from "vitest";
 import { countViews, inView, parseView, sortJobs } from "./job-views.ts";
+import { priorityValue } from "./priority.ts";
 import { jobRecord, runValue } from "./samples.ts";
 
 const nowMs = new Date(2026, 10, 21, 15, 0, 0).getTime();
@@ -73,6 +74,18 @@ test("what needs a person comes first, the ended last, the line in its order", (
     "done-early",
     "done-yesterday",
   ]);
+});
+
+test("the line is that of the queue: a higher priority goes before an older job", () => {
+  const waiting = (id: string, queuedAtUs: bigint, priority = 0) =>
+    jobRecord({
+      id,
+      state: JobState.QUEUED,
+      queuedAtUs,
+      spec: { generation: 1n, levers: [{ generation: 1n, value: priorityValue(priority) }] },
+    });
+  const line = [waiting("old", 1n), waiting("urgent", 3n, 5), waiting("young", 2n), waiting("idle", 0n, -1)];
+  expect(sortJobs(line, nowMs).map((job) => job.id)).toEqual(["urgent", "old", "young", "idle"]);
 });
 
 test("an unknown view in the URL is Now", () => {

@@ -1,5 +1,6 @@
 import { JobState, type JobRecord } from "@signalbox/protocol";
 import { currentAttempt, needsPerson, seenState } from "./job-state.ts";
+import { wantedPriority } from "./priority.ts";
 
 /** The saved views of the jobs page, in the order in which they are shown. The id is what the URL says. */
 export const jobViews = [
@@ -46,12 +47,12 @@ export function countViews(jobs: Iterable<JobRecord>, nowMs: number): Record<Job
 }
 
 /**
- * Orders jobs: first what needs a person, then what is under way, running, paused, waiting (oldest in line first), then what has ended
- * (newest first).
+ * Orders jobs: first what needs a person, then what is under way, running, paused, waiting (as the queue does: higher priority, then the
+ * older job, first), then what has ended (newest first).
  */
 export function sortJobs(jobs: JobRecord[], nowMs: number): JobRecord[] {
-  const keyed = jobs.map((job) => ({ job, rank: rank(job, nowMs), time: time(job) }));
-  keyed.sort((a, b) => a.rank - b.rank || b.time - a.time || (a.job.id < b.job.id ? -1 : 1));
+  const keyed = jobs.map((job) => ({ job, rank: rank(job, nowMs), priority: queuePriority(job), time: time(job) }));
+  keyed.sort((a, b) => a.rank - b.rank || b.priority - a.priority || b.time - a.time || (a.job.id < b.job.id ? -1 : 1));
   return keyed.map(({ job }) => job);
 }
 
@@ -68,6 +69,11 @@ function rank(job: JobRecord, nowMs: number): number {
   if (between) return 1;
   if (job.state === JobState.RUNNING) return 2;
   return job.state === JobState.PAUSED ? 3 : 4;
+}
+
+/** The priority of a job that waits; of others it says nothing. */
+function queuePriority(job: JobRecord): number {
+  return job.state === JobState.QUEUED && !currentAttempt(job) ? wantedPriority(job) : 0;
 }
 
 /** What decides among equals: greater comes first. */
