@@ -3,6 +3,7 @@ import {
   JobState,
   RunMode,
   WorkerLinkState,
+  type AttemptEnd,
   type JobRecord,
   type Vitals,
 } from "./gen/signalbox/v1/job_pb.ts";
@@ -65,7 +66,8 @@ export function progressText(job: JobRecord, vitals: Vitals | undefined, nowMs: 
     case "Failed": {
       const end = job.attempts.at(-1)?.end;
       const exit = exitText(end);
-      return say(exit, join(exit ? ", " : "", end?.reason || job.reason || "no reason given"));
+      const reason = end?.reason || job.reason || "no reason given";
+      return say(exit, exit ? more(reason, end) : reason);
     }
     case "Canceled": {
       const reason = runReason(job);
@@ -131,6 +133,13 @@ function graceText(job: JobRecord, vitals: Vitals | undefined, nowMs: number): [
   if (leftMs === undefined || graceMs === 0) return ["", `waits for the worker, ${sinceAsked(job, nowMs)}${phase}`];
   if (leftMs === 0) return ["", `grace of ${duration(graceMs)} is over, waits for the worker's word${phase}`];
   return [`ends by itself within ${duration(leftMs)}`, `, then killed${phase}`];
+}
+
+/** What a reason says beyond the exit that stands before it. */
+function more(reason: string, end: AttemptEnd | undefined): string {
+  if (reason === `exit code ${end?.exitCode}`) return "";
+  const signal = `ended by ${end?.signal}`;
+  return end?.signal && reason.startsWith(signal) ? reason.slice(signal.length) : `, ${reason}`;
 }
 
 function lostText(job: JobRecord, nowMs: number): string {

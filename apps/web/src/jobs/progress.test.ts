@@ -100,6 +100,17 @@ describe("the progress cell is never empty", () => {
   });
 });
 
+test.each([
+  [{ exitCode: 3, reason: "exit code 3" }, "exit 3"],
+  [{ exitCode: 3, reason: "exit code 30" }, "exit 3, exit code 30"],
+  [{ signal: "SIGSEGV", reason: "ended by SIGSEGV (segmentation fault)" }, "exit 139, SIGSEGV (segmentation fault)"],
+  [{ signal: "SIGTERM", reason: "ended by SIGTERM, sent where it runs" }, "exit 143, SIGTERM, sent where it runs"],
+  [{ reason: "" }, "no reason given"],
+])("a failure %o does not say its exit twice", (end, text) => {
+  const failed = { number: 1, end: { outcome: EndOutcome.FAILED, ...end } };
+  expect(plain(jobRecord({ state: JobState.FAILED, attempts: [failed] }))).toBe(text);
+});
+
 test("a share needs a total; bytes serve where items have none", () => {
   expect(share(create(VitalsSchema, { itemsDone: 5n }))).toBeUndefined();
   expect(share(create(VitalsSchema, { bytesDone: 5n, bytesTotal: 10n }))).toBe(0.5);
