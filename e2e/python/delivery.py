@@ -29,7 +29,9 @@ class Delivery:
         self._credit_bytes = 0
         self._sent_line = 0
         self._in_flight: list[Chunk] = []
-        self._opened = self._closed = self._abandoned = False
+        self._opened = self._abandoned = False
+        # The stream that is open. gRPC takes requests in a thread of its own, which may notice late that its stream has ended.
+        self._current: object | None = None
         self._one_at_a_time = False
 
     def start(self) -> None:
@@ -70,19 +72,26 @@ class Delivery:
         return None
 
     def _stream(self, stub: worker_pb2_grpc.WorkerServiceStub) -> None:
-        self._opened = self._closed = False
-        self._in_flight = []
+        with self._changed:
+            self._current = current = object()
+            self._opened = False
+            self._in_flight = []
         try:
-            for response in stub.PushLogs(self._requests(), metadata=self._metadata()):
+            call = stub.PushLogs(self._requests(current), metadata=self._metadata())
+        except ValueError:
+            # The link was closed a moment ago: there will be another one.
+            return
+        try:
+            for response in call:
                 with self._changed:
                     self._answered(response)
                     self._changed.notify_all()
         finally:
             with self._changed:
-                self._closed = True
+                self._current = None
                 self._changed.notify_all()
 
-    def _requests(self) -> Iterator[worker_pb2.PushLogsRequest]:
+    def _requests(self, current: object) -> Iterator[worker_pb2.PushLogsRequest]:
         attempt = self._attempt
         yield worker_pb2.PushLogsRequest(
             open=worker_pb2.PushLogsOpen(
@@ -91,16 +100,18 @@ class Delivery:
         )
         while True:
             with self._changed:
-                while not (request := self._next()):
+                while True:
                     is_over = attempt.end and self._opened and self._lines.all_acked
-                    if is_over or self._closed or self._abandoned:
+                    if is_over or self._abandoned or self._current is not current:
                         return
+                    if request := self._next():
+                        break
                     self._changed.wait(self._lines.due_in_s())
             yield request
 
     def _next(self) -> worker_pb2.PushLogsRequest | None:
         """What may be sent now."""
-        if not self._opened or self._closed or self._abandoned:
+        if not self._opened:
             return None
         self._lines.cut_due()
         self._lines.flush()

@@ -58,6 +58,7 @@ class Worker:
         self._outbox: Outbox | None = None
         self._stub: worker_pb2_grpc.WorkerServiceStub | None = None
         self._call: grpc.Call | None = None
+        self._bearer: list[tuple[str, str]] = []
         self._heard_s = self._beat_s = self._vitals_s = 0.0
         self._heartbeat_s = 5.0
         self._last_vitals: dict[tuple[str, int], worker_pb2.AttemptVitals] = {}
@@ -103,6 +104,7 @@ class Worker:
             self.closed.wait(back_off.next_s())
 
     def _connect(self, back_off: BackOff) -> None:
+        self._bearer = [("authorization", f"Bearer {read_token(self._token_file)}")]
         # A channel for each try: the back-off is this worker's, not that of gRPC.
         options = [("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(self._target, options) as channel:
@@ -111,7 +113,7 @@ class Worker:
             outbox.put(ConnectRequest(hello=self._hello()))
             with self._lock:
                 self._heard_s = time.monotonic()
-                self._call = call = stub.Connect(iter(outbox), metadata=self._metadata())
+                self._call = call = stub.Connect(iter(outbox), metadata=self._bearer)
             try:
                 for response in call:
                     with self._lock:
@@ -125,9 +127,6 @@ class Worker:
                 with self._lock:
                     self._outbox = self._stub = self._call = None
                 outbox.close()
-
-    def _metadata(self) -> list[tuple[str, str]]:
-        return [("authorization", f"Bearer {read_token(self._token_file)}")]
 
     def _hello(self) -> worker_pb2.Hello:
         with self._lock:
@@ -197,7 +196,7 @@ class Worker:
             self._decline(spec, self._leaving or ("no free slot" if job_type else f"no job type {spec.type} here"))
             return
         attempt = Attempt(spec, job_type, self._report, self._report_input)
-        delivery = Delivery(attempt, self._incarnation, lambda: self._stub, self._metadata, self._delivered)
+        delivery = Delivery(attempt, self._incarnation, lambda: self._stub, lambda: self._bearer, self._delivered)
         self._attempts[key] = (attempt, delivery)
         delivery.start()
         attempt.start()
