@@ -296,10 +296,13 @@ test.describe("beside a server that misbehaves, a worker in Python", () => {
         SIGNALBOX_TOKEN_FILE: token,
         SIGNALBOX_WORKER_ID: "python",
       });
-      await server.until(() => server.isConnected, "the worker is connected");
-      await use(server);
-      await worker.kill("SIGKILL");
-      await server.stop();
+      try {
+        await server.until(() => server.isConnected, "the worker is connected", 30_000);
+        await use(server);
+      } finally {
+        await worker.kill("SIGKILL");
+        await server.stop();
+      }
       expect(server.violations).toEqual([]);
     },
   });
