@@ -44,6 +44,36 @@ const states: Record<string, (signalbox: Signalbox, page: Page) => Promise<void>
     await signalbox.open(page, `/jobs/${id}`);
     await expect(page.getByRole("log")).toContainText("INFO line");
   },
+  "Job, every lever and input": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    const id = await signalbox.startJob("tunable");
+    await signalbox.open(page, `/jobs/${id}`);
+    await expect(page.getByRole("log")).toContainText("retries");
+    await page.keyboard.press("l");
+    for (const key of ["ArrowRight", "ArrowDown", "w", "Enter"]) await page.keyboard.press(key);
+    await expect(page.getByRole("button", { name: "keep" })).toBeVisible();
+    await page.getByRole("tab", { name: "Details" }).click();
+  },
+  "Job, waits for input": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    const id = await signalbox.startJob("asks");
+    await signalbox.open(page, `/jobs/${id}`);
+    await expect(page.getByRole("log")).toContainText("Who are you?");
+    await page.keyboard.press("i");
+    await page.keyboard.type("Ada");
+    await page.keyboard.press("Enter");
+    await expect(page.getByRole("log")).toContainText("Hello, Ada.");
+  },
+  "Job, parameters": async (signalbox, page) => {
+    await signalbox.worker("w1");
+    const id = await signalbox.startJob("tunable");
+    await signalbox.open(page, `/jobs/${id}`);
+    await expect(page.getByRole("log")).toContainText("retries");
+    await page.keyboard.press("e");
+    await page.getByRole("textbox", { name: /^Retries/ }).fill("500");
+    await page.getByRole("button", { name: "Set parameters" }).click();
+    await expect(page.getByText("Retries must be 100 or less")).toBeVisible();
+  },
   "Job, empty": async (signalbox, page) => {
     await signalbox.worker("w1");
     const id = await signalbox.startJob("bytes", { writes: [] });

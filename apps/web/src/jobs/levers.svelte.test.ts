@@ -360,10 +360,10 @@ describe("a job of `signalbox run`", () => {
     room.setWorkers({ workerId: "run-4711" });
     room.setWorkerVitals({ workerId: "run-4711", connected: false });
     await open("/jobs/alpha");
-    await until(() => note("End") === "Only run-4711 can run it, and that worker is not connected");
+    await until(() => note("End") === "Only its own worker can run it, and that one is not connected");
     await expect
       .element(page.getByRole("button", { name: "Retry" }))
-      .toHaveAttribute("title", "Only run-4711 can run it, and that worker is not connected");
+      .toHaveAttribute("title", "Only its own worker can run it, and that one is not connected");
     await userEvent.click(page.getByRole("tab", { name: "Details" }));
     await expect.element(page.getByText(String.raw`sh -c 'exit 3; echo '\''x'\'''`)).toBeVisible();
     await until(() => words(document.querySelector(".details")).includes("exit 139, SIGSEGV"));

@@ -22,7 +22,7 @@ export class PinnedWorkers implements Watched {
   /** Why a job cannot be retried now; undefined: it can, or is no matter of its worker. */
   whyNoRetry(job: JobRecord): string | undefined {
     if (job.workerId === "" || !this.#complete || this.#connected.get(job.workerId)) return undefined;
-    return `Only ${job.workerId} can run it, and that worker is not connected`;
+    return "Only its own worker can run it, and that one is not connected";
   }
 
   kind(): Subscription["kind"] {

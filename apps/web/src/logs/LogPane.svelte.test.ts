@@ -268,7 +268,7 @@ describe("ways to a line", () => {
   test("':' asks for its number, says how far the log goes, and leads there", async () => {
     room.append([numbered(1, 1001)]);
     await open();
-    await until(() => keys().at(-1) === "l1000");
+    await expect.element(page.getByText("Lines 1 – 1,000")).toBeVisible();
     await userEvent.keyboard(":");
     await userEvent.keyboard("2000{Enter}");
     await expect.element(page.getByText("the log ends at line 1,000")).toBeVisible();
