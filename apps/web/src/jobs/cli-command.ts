@@ -9,8 +9,8 @@ export function startCommand(start: StartRequest, schema: JsonObject | undefined
   const words = ["signalbox", "start", start.type];
   for (const [name, value] of Object.entries(start.parameters))
     words.push(`${name}=${parameterWord(value, fields.get(name)?.type)}`);
-  if (start.name && start.name !== start.type) words.push("--name", start.name);
-  for (const [key, value] of Object.entries(start.labels)) words.push("--label", `${key}=${value}`);
+  if (start.name && start.name !== start.type) words.push(...option("--name", start.name));
+  for (const [key, value] of Object.entries(start.labels)) words.push(...option("--label", `${key}=${value}`));
   for (const lever of start.levers) words.push(...leverWords(lever));
   return shellWords(words);
 }
@@ -30,9 +30,8 @@ function leverWords({ value }: LeverValue): string[] {
   switch (value.case) {
     case "speed":
       return ["--speed", value.value.itemsPerSecond === undefined ? "unlimited" : String(value.value.itemsPerSecond)];
-    // With `=`, since a word that begins with a dash would be another option.
     case "priority":
-      return value.value.priority === 0 ? [] : [`--priority=${value.value.priority}`];
+      return value.value.priority === 0 ? [] : option("--priority", String(value.value.priority));
     case "logLevel":
       return ["--level", ["", "trace", "debug", "info", "warn", "error", "fatal"][value.value.level] ?? ""];
     case "run":
@@ -40,6 +39,11 @@ function leverWords({ value }: LeverValue): string[] {
     default:
       return [];
   }
+}
+
+/** A value that begins with a dash would be taken for another option. */
+function option(name: string, value: string): string[] {
+  return value.startsWith("-") ? [`${name}=${value}`] : [name, value];
 }
 
 function isJson(text: string): boolean {

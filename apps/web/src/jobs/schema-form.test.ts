@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { readField, valueText } from "./field-values.ts";
-import { boundsText, defaultText, formFields } from "./schema-form.ts";
+import { boundsText, defaultText } from "./field-words.ts";
+import { formFields } from "./schema-form.ts";
 
 const schema = {
   type: "object",
