@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     // As in playwright.config.ts.
     retry: 1,
+    // Most tests wait for processes and disks: one file at a time, as a machine of two cores would have it, takes twice as long.
+    maxWorkers: 3,
     reporters: ["default", "./scripts/vitest-tally.ts"],
     projects: [
       {

@@ -187,7 +187,7 @@ test("the built-in worker outlives a kill -9 of the server, finds the next one, 
   expect(await again.server.exit).toBe(0);
   // Until whoever adopts orphans has taken notice.
   await expect.poll(() => isAlive(worker), { timeout: 10_000 }).toBe(false);
-  expect(again.server.stderr).toContain("worker disconnected");
+  expect(again.server.stderr).toContain("worker left");
 }, 40_000);
 
 test("the same signal twice at once counts once; a second one later ends at once with 128 and its number", async () => {

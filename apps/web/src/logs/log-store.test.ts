@@ -126,11 +126,11 @@ describe("rows", () => {
     expect(rows.before(4)).toBe(1);
   });
 
-  test("a marker or the divider inside joined pieces parts them", () => {
+  test("a marker inside joined pieces parts them, the divider stands before their line", () => {
     const rows = new LogRows(filled(chunkEntry(1, [piece("a", false), piece("b", true), piece("c", true)])));
     rows.markers = [marker(2)];
     rows.divider = { line: 3, atMs: 0 };
-    expect(keys(rows, 1, 3)).toEqual(["l1", "m2", "l2", "d3", "l3"]);
+    expect(keys(rows, 1, 3)).toEqual(["l1", "m2", "d3", "l2"]);
   });
 
   test("long pieces are not joined, and a group is found from any of its lines", () => {
