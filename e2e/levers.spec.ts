@@ -1,7 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import type { Page } from "@playwright/test";
-import { CommandSchema, JobState, LeverOutcome, RunMode, type LeverValue } from "@signalbox/protocol";
+import {
+  CommandSchema,
+  JobState,
+  Level,
+  LeverOutcome,
+  LogLevelValueSchema,
+  RunMode,
+  type LeverValue,
+} from "@signalbox/protocol";
 import { expect, test, type Signalbox } from "./fixtures.ts";
 
 const levers = (page: Page) => page.getByRole("toolbar", { name: "Levers" });
@@ -38,8 +46,8 @@ test("DEBUG for a while, then back by itself: seen in the lines and on the lever
   expect(await count(signalbox, id, "in detail")).toBe(quiet);
 
   // DEBUG for some seconds; the menu's shortest time is a minute, so that the command comes from elsewhere and the page shows it.
-  const debug = { $typeName: "signalbox.v1.LogLevelValue" as const, level: 2 };
-  const info = { $typeName: "signalbox.v1.LogLevelValue" as const, level: 3 };
+  const debug = create(LogLevelValueSchema, { level: Level.DEBUG });
+  const info = create(LogLevelValueSchema, { level: Level.INFO });
   await signalbox.jobs.sendCommand({
     requestId: randomUUID(),
     jobId: id,

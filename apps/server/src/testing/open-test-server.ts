@@ -25,6 +25,7 @@ export async function openTestServer(): Promise<TestServer> {
       worker: any,
       allowedHosts: [],
       builtInWorker: false,
+      builtInCommands: false,
       firstJob: false,
       logLevel: "silent",
       openBrowser: false,
