@@ -2,11 +2,17 @@ import { defineConfig } from "@playwright/test";
 import { chromiumPath } from "./scripts/chromium.ts";
 
 const executablePath = chromiumPath();
+/** Floods, kills and measured speeds: what they find out depends on having the machine to themselves. */
+const alone = ["faults.spec.ts", "steer.spec.ts"];
 
 export default defineConfig({
   testDir: "e2e",
-  // Real servers, workers and browsers: one test at a time on a small machine.
+  // Real servers, workers and browsers: `npm test` runs two files of the project `together` at a time, and one of `alone`.
   workers: 1,
+  projects: [
+    { name: "together", testIgnore: alone },
+    { name: "alone", testMatch: alone },
+  ],
   fullyParallel: false,
   // A machine that stands still for a moment shall not turn a whole run red; what needed it is named at the end (`unsteady`).
   retries: 1,

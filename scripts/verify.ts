@@ -36,7 +36,9 @@ for (const { name, command } of checks) {
 }
 if (await ensureChromium()) {
   await tests("unit and integration tests", "vitest", ["run"]);
-  await tests("tests in a real browser", "playwright", ["test"]);
+  await tests("tests in a real browser", "playwright", ["test", "--project", "together", "--workers", "2"]);
+  const output = ["--output", "test-results/alone"];
+  await tests("floods, faults and speeds", "playwright", ["test", "--project", "alone", ...output]);
 } else {
   steps.push({ name: "Chromium for the browser tests", outcome: "failed" });
   await tests("unit and integration tests", "vitest", ["run", "--project", "node"]);
