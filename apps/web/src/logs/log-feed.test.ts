@@ -56,6 +56,13 @@ describe("lines on demand", () => {
     expect(net.reads).toHaveLength(1);
   });
 
+  test("what lies just outside of the view is read before it is looked at", async () => {
+    feed.want(50_000, 50_040);
+    await until(() => here(50_339));
+    feed.want(50_295, 50_335);
+    await until(() => here(50_384));
+  });
+
   test("places that are passed are not read", async () => {
     for (let line = 1_000; line <= 90_000; line += 1_000) feed.want(line, line + 40);
     await until(() => here(90_000));

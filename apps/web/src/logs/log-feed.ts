@@ -8,6 +8,8 @@ import { LogStore } from "./log-store.ts";
 const lastLines = 1_000;
 /** Lines around what is looked at that are read with it. */
 const marginLines = 300;
+/** Lines beside those that are looked at that are drawn with them, or soon will be: that one of them is missing is a reason to read. */
+const aheadLines = 50;
 /** Memory for lines, estimated bytes. */
 const budgetBytes = 48_000_000;
 /** A range is read when the reader has looked at it for so long: a dragged thumb passes many. */
@@ -124,8 +126,11 @@ export class LogFeed implements Watched {
       this.#timer = undefined;
       const from = Math.max(1, this.#wanted.from - marginLines);
       const to = Math.min(this.store.endLine, this.#wanted.to + marginLines);
-      // The margin alone is no reason to read: only what is looked at is.
-      const missing = this.store.firstMissing(this.#wanted.from, Math.min(this.store.endLine, this.#wanted.to));
+      // The margin alone is no reason to read.
+      const missing = this.store.firstMissing(
+        Math.max(1, this.#wanted.from - aheadLines),
+        Math.min(this.store.endLine, this.#wanted.to + aheadLines),
+      );
       if (missing) void this.#read(this.store.firstMissing(from, missing.from + 1) ?? missing, to);
     }, waitMs ?? settleMs);
   }
