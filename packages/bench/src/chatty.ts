@@ -16,6 +16,8 @@ export interface ChattyCost {
   /** From the line to its acknowledgement, milliseconds. */
   readonly p50: number;
   readonly p99: number;
+  /** Lines that waited for their acknowledgement at the end: many mean that the server does not keep up. */
+  readonly unacknowledged: number;
   /** Bytes of memory that the server held. */
   readonly serverBytes: number;
 }
@@ -74,7 +76,7 @@ function startWorkers(url: string, tokenFile: string, { workers, perSecond, seco
   });
 }
 
-async function measure(program: Program, pid: number, { workers, seconds }: ChattyLoad): Promise<ChattyCost> {
+async function measure(program: Program, pid: number, { seconds }: ChattyLoad): Promise<ChattyCost> {
   await program.printed(/ready/);
   // What starting the jobs has left behind is not what is measured.
   await delay(3000);
@@ -82,8 +84,6 @@ async function measure(program: Program, pid: number, { workers, seconds }: Chat
   program.process.kill("SIGUSR2");
   const [, json] = await program.printed(/^result (.*)$/m);
   const { linesPerSecond, p50, p99, cpu, unacknowledged } = JSON.parse(json ?? "") as Result;
-  if (unacknowledged > workers * 2)
-    throw new Error(`${unacknowledged} lines were not acknowledged: the server does not keep up`);
   const serverCore = (cpuSeconds(pid) - before) / seconds;
-  return { serverCore, workersCore: cpu, linesPerSecond, p50, p99, serverBytes: memory(pid).now };
+  return { serverCore, workersCore: cpu, linesPerSecond, p50, p99, unacknowledged, serverBytes: memory(pid).now };
 }

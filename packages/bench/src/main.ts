@@ -90,6 +90,7 @@ rows.push(
     `p99 ${product.p99.toFixed(1)} ms`,
     (product.serverCore / floor.serverCore).toFixed(2),
   ],
+  ["  lines that waited at its end: floor, server", String(floor.unacknowledged), String(product.unacknowledged), ""],
 );
 
 const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column as 0].length)));
