@@ -10,6 +10,7 @@ import {
   PushLogsRequestSchema,
   PushLogsResponseSchema,
   Source,
+  WorkerHeartbeatSchema,
   type AttemptSpec,
   type ConnectRequest,
 } from "@signalbox/protocol";
@@ -115,7 +116,7 @@ export class ChattyClient {
 
   #beat(echoServerTimeUs: bigint): void {
     const value = { echoServerTimeUs, workerTimeUs: BigInt(Date.now() * 1000), bufferedBytes: 0n };
-    this.#say({ case: "heartbeat", value: { $typeName: "signalbox.v1.WorkerHeartbeat", ...value } });
+    this.#say({ case: "heartbeat", value: create(WorkerHeartbeatSchema, value) });
   }
 
   #say(message: ConnectRequest["message"]): void {

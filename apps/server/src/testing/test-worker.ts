@@ -9,6 +9,7 @@ import {
   LeavingSchema,
   LeverOutcome,
   LeverReportSchema,
+  PushLogsOpenSchema,
   PushLogsRequestSchema,
   type AttemptSpec,
   type ConnectRequest,
@@ -167,8 +168,8 @@ export class TestPush {
   #isOpen = true;
   #next = 1;
 
-  constructor(client: Client<typeof WorkerService>, open: { jobId: string; attempt: number; incarnation: string }) {
-    this.say({ case: "open", value: { $typeName: "signalbox.v1.PushLogsOpen", ...open } });
+  constructor(client: Client<typeof WorkerService>, open: MessageInitShape<typeof PushLogsOpenSchema>) {
+    this.say({ case: "open", value: create(PushLogsOpenSchema, open) });
     this.ended = this.#read(client);
   }
 

@@ -1,6 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { AttemptVitalsSchema, JobState, LeverOutcome, VitalsReportSchema, type AttemptSpec } from "@signalbox/protocol";
+import {
+  AttemptVitalsSchema,
+  JobState,
+  LeverOutcome,
+  VitalsReportSchema,
+  WorkerHeartbeatSchema,
+  type AttemptSpec,
+} from "@signalbox/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { pause, TestRoom } from "../testing/open-test-room.ts";
@@ -61,12 +68,11 @@ describe("what a worker measures does no harm", () => {
       (worker, spec) => {
         worker.say({
           case: "heartbeat",
-          value: {
-            $typeName: "signalbox.v1.WorkerHeartbeat",
+          value: create(WorkerHeartbeatSchema, {
             echoServerTimeUs: 1n,
             workerTimeUs: 1n,
             bufferedBytes: 2n ** 64n - 1n,
-          },
+          }),
         });
         measure(worker, spec, { phase: "odd" });
       },
