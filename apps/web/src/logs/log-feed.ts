@@ -53,6 +53,7 @@ export class LogFeed implements Watched {
         attempt: this.#attempt,
         start: { case: "last", value: lastLines },
         allowSkip: true,
+        late: false,
       },
     };
   }

@@ -164,6 +164,7 @@ function logKind(jobId: string, attempt: number, fromLine: number, tail: number 
       attempt,
       start: tail === undefined ? { case: "fromLine", value: BigInt(fromLine) } : { case: "last", value: tail },
       allowSkip: false,
+      late: false,
     },
   };
 }
