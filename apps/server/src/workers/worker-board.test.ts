@@ -1,6 +1,7 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { HelloSchema, WorkerLinkState, WorkerVitalsSchema } from "@signalbox/protocol";
+import { HelloSchema, WorkerHeartbeatSchema, WorkerLinkState, WorkerVitalsSchema } from "@signalbox/protocol";
 import { expect, test } from "vitest";
+import { figuresOf, noFigures } from "./link-figures.ts";
 import { WorkerBoard } from "./worker-board.ts";
 import { WorkerSession } from "./worker-session.ts";
 
@@ -27,7 +28,7 @@ test("what is measured is told once a second, the newest of it", () => {
   let seen = board.version;
   for (let i = 1; i <= 100; i++) {
     time.ms += 100;
-    session.bufferedBytes = BigInt(i);
+    session.figures = { ...noFigures, bufferedBytes: BigInt(i) };
     board.measure(session);
     board.beat();
     for (const { link } of read(board, seen)) told.push(link?.bufferedBytes ?? 0n);
@@ -68,4 +69,19 @@ test("is encoded once, however many read it, and not at all when the name is for
   board.forget("w1");
   expect(board.changedSince(0)).toEqual([]);
   expect(board.list()).toEqual([]);
+});
+
+test("what a worker says of its link is told, cut to what fits into a line", () => {
+  const { board, session, time } = boardOfOne();
+  const figures = { reconnects: 3, spoolBytes: 5n, spoolLimitBytes: 7n, bufferedBytes: 6n, address: "server:9090" };
+  const lastBreak = `no word\u001b[2J\r\n\u2028${"x".repeat(1000)}\ud800`;
+  session.figures = figuresOf(create(WorkerHeartbeatSchema, { ...figures, lastBreak }));
+  board.measure(session);
+  const seen = board.version;
+  time.ms += 2_000;
+  board.beat();
+  const [link] = read(board, seen).map((vitals) => vitals.link);
+  expect(link).toMatchObject(figures);
+  expect(link?.lastBreak).toMatch(/^no word \[2J x+$/);
+  expect(link?.lastBreak.length).toBeLessThanOrEqual(200);
 });

@@ -9,6 +9,7 @@ import {
 import { Changes } from "../changes.ts";
 import type { Job } from "../jobs/job.ts";
 import { openAttempt } from "../jobs/job-record.ts";
+import { noFigures, sameFigures, type LinkFigures } from "./link-figures.ts";
 import type { WorkerSession } from "./worker-session.ts";
 
 /** What was measured of a worker is told at most so often. */
@@ -21,7 +22,7 @@ interface Slot {
   left: boolean;
   heardAtUs: number;
   roundTripUs: number;
-  bufferedBytes: bigint;
+  figures: LinkFigures;
   clockOffsetUs: number;
   /** When it was changed for the readers last, monotonic milliseconds. */
   changedAtMs: number;
@@ -65,7 +66,7 @@ export class WorkerBoard {
     slot.state = WorkerLinkState.CONNECTED;
     slot.heardAtUs = nowUs;
     slot.roundTripUs = session.roundTripUs;
-    slot.bufferedBytes = session.bufferedBytes;
+    slot.figures = session.figures;
     slot.clockOffsetUs = session.clockOffsetUs;
     this.#change(session.workerId, slot);
   }
@@ -95,12 +96,12 @@ export class WorkerBoard {
   }
 
   /** Something of it was measured. */
-  measure({ workerId, roundTripUs, bufferedBytes, clockOffsetUs }: WorkerSession): void {
+  measure({ workerId, roundTripUs, figures, clockOffsetUs }: WorkerSession): void {
     const slot = this.#slotOf(workerId);
     const isNews =
-      slot.roundTripUs !== roundTripUs || slot.bufferedBytes !== bufferedBytes || slot.clockOffsetUs !== clockOffsetUs;
+      slot.roundTripUs !== roundTripUs || slot.clockOffsetUs !== clockOffsetUs || !sameFigures(slot.figures, figures);
     if (!isNews) return;
-    Object.assign(slot, { roundTripUs, bufferedBytes, clockOffsetUs });
+    Object.assign(slot, { roundTripUs, figures, clockOffsetUs });
     this.#measured.add(workerId);
   }
 
@@ -150,7 +151,7 @@ export class WorkerBoard {
           left: false,
           heardAtUs: 0,
           roundTripUs: 0,
-          bufferedBytes: 0n,
+          figures: noFigures,
           clockOffsetUs: 0,
           changedAtMs: -Infinity,
           encoded: undefined,
@@ -192,7 +193,7 @@ export class WorkerBoard {
               state: slot.state,
               heardAtUs: BigInt(slot.heardAtUs),
               roundTripUs: slot.roundTripUs,
-              bufferedBytes: slot.bufferedBytes,
+              ...slot.figures,
             }),
           }),
     });

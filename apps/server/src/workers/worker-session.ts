@@ -10,12 +10,16 @@ import {
 } from "@signalbox/protocol";
 import { openAttempt } from "../jobs/job-record.ts";
 import type { Candidate } from "../jobs/dispatch.ts";
+import { pause } from "../pause.ts";
 import { Refused } from "../refused.ts";
 import { Wake } from "../wake.ts";
+import { noFigures, type LinkFigures } from "./link-figures.ts";
 
 /** No worker's clock is further away, microseconds: 250 years. What is further is taken for a fault and bounded. */
 const farthestClockUs = 8e15;
 const keptHeartbeats = 16;
+/** Wall clocks are read in milliseconds, and slewed by a little. */
+const clockReadingErrorUs = 5_000;
 
 /** Makes a message at the moment at which it is sent, so that it is the newest; undefined if there is nothing to say any more. */
 type MakeMessage = () => ConnectResponse | undefined;
@@ -31,17 +35,20 @@ export class WorkerSession implements Candidate {
   readonly metadata: Record<string, string>;
   readonly hello: Hello;
   readonly epoch: bigint;
-  /** Microseconds to add to the worker's clock; refined by each heartbeat that has a shorter round trip. */
+  /** Microseconds to add to the worker's clock. */
   clockOffsetUs: number;
   roundTripUs = 0;
-  bufferedBytes = 0n;
+  /** What it said of its link last. */
+  figures: LinkFigures = noFigures;
   /** It said that it leaves. */
   leaving = false;
   /** It was asked to release what it runs and exit. */
   stopping = false;
   /** An operator wants it to have no more work. */
   drained = false;
-  #bestRoundTripUs = Infinity;
+  /** How far the offset may be off, microseconds. */
+  #offsetErrorUs = Infinity;
+  readonly #measured = Promise.withResolvers<void>();
   /** Server times of heartbeats that were sent and not answered. */
   readonly #unanswered = new Set<number>();
   readonly #outbox = new Map<string, MakeMessage>();
@@ -70,13 +77,32 @@ export class WorkerSession implements Candidate {
     return down({ case: "heartbeat", value: create(ServerHeartbeatSchema, { serverTimeUs: BigInt(now) }) });
   }
 
-  /** Folds the answer to a server heartbeat; one that was not sent is ignored. Times in microseconds. */
+  /**
+   * Folds the answer to a server heartbeat; one that was not sent is ignored. Times in microseconds. The worker read its clock somewhere
+   * within the round trip, so its half is how far the offset may be off. The shortest one counts, unless another contradicts it: then
+   * one of the clocks was set.
+   */
   measure(sentAt: number, workerTime: number, now: number): void {
     if (!this.#unanswered.delete(sentAt) || now - sentAt > 0xffff_ffff) return;
     this.roundTripUs = Math.max(0, now - sentAt);
-    if (this.roundTripUs > this.#bestRoundTripUs) return;
-    this.#bestRoundTripUs = this.roundTripUs;
-    this.clockOffsetUs = offset((sentAt + now) / 2, workerTime);
+    const errorUs = this.roundTripUs / 2;
+    const offsetUs = offset((sentAt + now) / 2, workerTime);
+    const contradicts = Math.abs(offsetUs - this.clockOffsetUs) > errorUs + this.#offsetErrorUs + clockReadingErrorUs;
+    if (errorUs <= this.#offsetErrorUs || contradicts) {
+      this.#offsetErrorUs = errorUs;
+      this.clockOffsetUs = offsetUs;
+    }
+    this.#measured.resolve();
+  }
+
+  /**
+   * Resolves when the worker's clock was measured over this link, which takes a round trip; at the latest after `ms`, or when the session
+   * ends. Until then the offset is what the hello gave, which was on its way for nobody knows how long.
+   */
+  async clockMeasured(ms: number): Promise<void> {
+    const stop = new AbortController();
+    await Promise.race([this.#measured.promise, pause(ms, AbortSignal.any([stop.signal, this.closed]))]);
+    stop.abort();
   }
 
   /** A time on the worker's clock as server clock, neither before the epoch nor after `now`. Microseconds. */

@@ -10,6 +10,7 @@ import {
 } from "@signalbox/protocol";
 import { clip } from "../clip.ts";
 import { Refused } from "../refused.ts";
+import { figuresOfLink } from "./link-figures.ts";
 import type { WorkerSession } from "./worker-session.ts";
 
 const largestCheckpoint = 64 * 1024;
@@ -81,7 +82,7 @@ export function linkOf(
     state,
     heardAtUs: session ? BigInt(now) : (before?.heardAtUs ?? 0n),
     roundTripUs: session?.roundTripUs ?? before?.roundTripUs ?? 0,
-    bufferedBytes: session?.bufferedBytes ?? before?.bufferedBytes ?? 0n,
+    ...(session?.figures ?? figuresOfLink(before)),
   });
 }
 

@@ -22,6 +22,7 @@ import { Background } from "./background.ts";
 import { checkHello } from "./check-hello.ts";
 import { Drains } from "./drains.ts";
 import { Forgetting } from "./forgetting.ts";
+import { figuresOf } from "./link-figures.ts";
 import { LeaseClock, leaseMs, silentAfterMs } from "./lease-clock.ts";
 import type { LogIngest } from "./log-ingest.ts";
 import { offeredTypes, type Offered } from "./offered-types.ts";
@@ -252,7 +253,7 @@ export class Workers {
     const now = this.#clock();
     if (heartbeat.echoServerTimeUs !== 0n)
       session.measure(Number(heartbeat.echoServerTimeUs), Number(heartbeat.workerTimeUs), now);
-    session.bufferedBytes = heartbeat.bufferedBytes;
+    session.figures = figuresOf(heartbeat);
     this.board.measure(session);
     this.#attempts.heard(session);
   }
