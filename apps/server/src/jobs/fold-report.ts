@@ -1,4 +1,4 @@
-import { clone, create, equals } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import {
   AttemptEndSchema,
   EndOutcome,
@@ -20,6 +20,7 @@ import {
   decideReceipts,
   endJob,
   hasEnded,
+  heardEnd,
   isLatched,
   obeyInQueue,
   observe,
@@ -156,12 +157,7 @@ function holdOf(record: JobRecord, lever: Lever, inEffect: LeverReport | undefin
 }
 
 function foldEnd(record: JobRecord, attempt: Attempt, end: AttemptEnd, now: number): void {
-  attempt.end = clone(AttemptEndSchema, end);
-  // Only the server gives up, and its own ends have no time of the worker's.
-  if (end.outcome === EndOutcome.UNSPECIFIED || end.outcome === EndOutcome.GIVEN_UP)
-    attempt.end.outcome = EndOutcome.FAILED;
-  if (end.atUs === 0n) attempt.end.atUs = BigInt(now);
-  attempt.end.reason = end.reason.slice(0, longestEndReason);
+  attempt.end = heardEnd(end, now);
   attempt.endedAtUs = BigInt(now);
   attempt.lostAtUs = 0n;
   switch (end.outcome) {

@@ -1,4 +1,4 @@
-import { clone, create, equals } from "@bufbuild/protobuf";
+import { clone, create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   ActorKind,
   ActorSchema,
@@ -7,6 +7,7 @@ import {
   CommandSchema,
   EndOutcome,
   HoldSchema,
+  JobEntrySchema,
   JobRecordSchema,
   JobState,
   LeverOutcome,
@@ -22,9 +23,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Refused } from "../refused.ts";
 import { foldCommand, foldDeliverBy, foldHoldEnded } from "./fold-command.ts";
+import { foldLate } from "./fold-late.ts";
 import { foldReport } from "./fold-report.ts";
 import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, foldWorkerGone, newRecord } from "./job-fold.ts";
-import { hasEnded, isOpen, openAttempt } from "./job-record.ts";
+import { endedUnheard, hasEnded, isOpen, openAttempt } from "./job-record.ts";
 import { leverOf, settingOf, wantedRun } from "./levers.ts";
 
 const operator = create(ActorSchema, { kind: ActorKind.OPERATOR, name: "operator" });
@@ -207,6 +209,42 @@ describe("a job", () => {
     expect(foldRetry(lost, undefined, 30 + 45_000_000)).toMatchObject({ state: JobState.QUEUED });
   });
 
+  test("keeps what comes of an attempt after it was given up apart, the first of each kind, and nothing of it changes the state", () => {
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    const retried = foldRetry(lost, undefined, 45_000_030);
+    const end = create(AttemptEndSchema, { outcome: EndOutcome.SUCCEEDED, endLine: 12n, atUs: 40n, reason: "done" });
+    const lines = foldLate(retried, 1, { firstLine: 8 }, 50_000_000);
+    expect(lines?.late).toMatchObject({ attempt: 1, firstLine: 8n, atUs: 50_000_000n });
+    const both = lines && foldLate(lines.record, 1, { end }, 51_000_000);
+    expect(both?.late).toMatchObject({ attempt: 1, firstLine: 0n, end, atUs: 51_000_000n });
+    expect(both?.record.late).toEqual([expect.objectContaining({ attempt: 1, firstLine: 8n, end, atUs: 50_000_000n })]);
+    expect(both && equals(JobRecordSchema, { ...both.record, late: [] }, retried)).toBe(true);
+    expect(both && foldLate(both.record, 1, { firstLine: 9 }, 52_000_000)).toBeUndefined();
+    expect(both && foldLate(both.record, 1, { end }, 52_000_000)).toBeUndefined();
+    expect(foldLate(retried, 2, { firstLine: 1 }, 50_000_000)).toBeUndefined();
+  });
+
+  test("takes nothing late of an attempt that runs, is lost, or ended by its worker's word", () => {
+    const end = create(AttemptEndSchema, { outcome: EndOutcome.FAILED, endLine: 1n });
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    for (const record of [running(), lost, report(running(), { end: EndOutcome.RELEASED })]) {
+      expect(foldLate(record, 1, { firstLine: 1 }, 40)).toBeUndefined();
+      expect(foldLate(record, 1, { end }, 40)).toBeUndefined();
+    }
+  });
+
+  test("forgets late evidence with its attempt", () => {
+    let record = started();
+    for (let now = 0; record.attempts[0]?.number !== 5; now += 50_000_000) {
+      const lost = foldLost(foldAssign(record, worker, now), "silent", now + 1) ?? record;
+      record = foldRetry(lost, undefined, now + 49_000_000);
+      record =
+        foldLate(record, record.attempts.at(-1)?.number ?? 0, { firstLine: 1 }, now + 49_000_001)?.record ?? record;
+    }
+    expect(record.late.map(({ attempt }) => attempt)).toEqual(record.attempts.map(({ number }) => number));
+    expect(record.late).toHaveLength(20);
+  });
+
   test("that names its worker goes to that one alone, and fails when nobody will ever be that", () => {
     const pinned = started([run(RunMode.RUN)], "w");
     expect(() => foldAssign(pinned, { ...worker, workerId: "other" }, 5)).toThrow(/Only worker w may run this job/);
@@ -361,6 +399,13 @@ const step = fc.oneof(
     ),
   }),
   fc.record({
+    kind: fc.constant("late" as const),
+    behind: fc.nat(2),
+    outcome: fc.constantFrom(undefined, EndOutcome.SUCCEEDED, EndOutcome.GIVEN_UP),
+  }),
+  // What it takes to give an attempt up is rare in a row of steps that know nothing of each other.
+  fc.record({ kind: fc.constant("abandon" as const), retry: fc.boolean() }),
+  fc.record({
     kind: fc.constantFrom(
       "assign" as const,
       "assignOther" as const,
@@ -375,6 +420,7 @@ const step = fc.oneof(
 );
 
 test("whatever happens in whatever order, a job's history makes sense", () => {
+  let lateTaken = 0;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, pinned) => {
       let record = started([run(RunMode.RUN)], pinned ? worker.workerId : "");
@@ -416,6 +462,25 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
             case "assignOther":
               after = foldAssign(record, { ...worker, workerId: "other" }, now);
               break;
+            case "abandon": {
+              const lost = foldLost(foldAssign(record, worker, now), "silent", now);
+              now += 45_000_000;
+              if (lost) after = each.retry ? foldRetry(lost, undefined, now) : foldGiveUp(lost, "gone", now);
+              break;
+            }
+            case "late": {
+              const number = (record.attempts.at(-1)?.number ?? 0) - each.behind;
+              const { outcome } = each;
+              const news =
+                outcome === undefined ? { firstLine: 9 } : { end: create(AttemptEndSchema, { outcome, endLine: 9n }) };
+              after = foldLate(record, number, news, now)?.record;
+              if (!after) break;
+              lateTaken++;
+              // But for the evidence, and receipts that were decided before, nothing is another than it was.
+              const same = { late: after.late, receipts: after.receipts };
+              expect(equals(JobRecordSchema, after, { ...before, ...same })).toBe(true);
+              break;
+            }
             case "workerGone":
               after = foldWorkerGone(record, now);
               break;
@@ -442,10 +507,15 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
         if (!after) continue;
         record = after;
         check(before, after, each.kind);
+        // What is read again from the topic is the same record.
+        const stored = toBinary(JobEntrySchema, create(JobEntrySchema, { record: after }));
+        const { record: read } = fromBinary(JobEntrySchema, stored);
+        expect(read && equals(JobRecordSchema, read, after)).toBe(true);
       }
     }),
     { numRuns: 2000 },
   );
+  expect(lateTaken).toBeGreaterThan(100);
 });
 
 function check(before: JobRecord, after: JobRecord, kind: string): void {
@@ -472,6 +542,21 @@ function check(before: JobRecord, after: JobRecord, kind: string): void {
   for (const attempt of before.attempts) {
     const later = after.attempts.find((each) => each.number === attempt.number);
     if (attempt.endedAtUs !== 0n) expect(later?.end).toEqual(attempt.end);
+  }
+  const lateOf = after.late.map(({ attempt }) => attempt);
+  expect(lateOf).toEqual([...new Set(lateOf)].sort((a, b) => a - b));
+  for (const { attempt, firstLine, end } of after.late) {
+    const of = after.attempts.find(({ number }) => number === attempt);
+    expect(of && endedUnheard(of)).toBe(true);
+    expect(firstLine !== 0n || end !== undefined).toBe(true);
+    if (end) expect([EndOutcome.UNSPECIFIED, EndOutcome.GIVEN_UP]).not.toContain(end.outcome);
+  }
+  for (const known of before.late) {
+    const later = after.late.find(({ attempt }) => attempt === known.attempt);
+    if (!after.attempts.some(({ number }) => number === known.attempt)) continue;
+    expect(later?.atUs).toBe(known.atUs);
+    if (known.firstLine !== 0n) expect(later?.firstLine).toBe(known.firstLine);
+    if (known.end) expect(later?.end).toEqual(known.end);
   }
   for (const receipt of before.receipts) {
     const later = after.receipts.find((each) => each.generation === receipt.generation);

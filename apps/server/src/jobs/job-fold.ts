@@ -35,7 +35,8 @@ import { workerGoneWords } from "./only-worker.ts";
 // The state is what was observed. Only `foldReport`, `foldLost`, `foldBack` and the ends change it; a command never does, except on
 // a job that no worker has.
 //
-// Commands are folded in fold-command.ts, reports of workers in fold-report.ts; here is the rest of a job's life.
+// Commands are folded in fold-command.ts, reports of workers in fold-report.ts, what comes of attempts that were given up in
+// fold-late.ts; here is the rest of a job's life.
 
 /** How long a lost attempt is waited for before it may be given up. */
 export const giveUpAfterUs = 45_000_000;
@@ -103,6 +104,8 @@ export function foldAssign(
   // It goes from attempt to attempt; a copy with each would be in every entry.
   if (newest) newest.checkpoint = new Uint8Array();
   record.attempts = record.attempts.slice(-keptAttempts);
+  const oldest = record.attempts[0]?.number ?? 0;
+  record.late = record.late.filter(({ attempt }) => attempt >= oldest);
   record.reason = "";
   return record;
 }

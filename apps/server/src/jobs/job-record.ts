@@ -1,10 +1,13 @@
 import { clone } from "@bufbuild/protobuf";
 import {
+  AttemptEndSchema,
+  EndOutcome,
   JobRecordSchema,
   JobState,
   ReceiptState,
   RunMode,
   type Attempt,
+  type AttemptEnd,
   type JobRecord,
   type LeverValue,
   type Receipt,
@@ -25,6 +28,23 @@ export function openAttempt(record: JobRecord): Attempt | undefined {
 /** Whether the job has reached an end state. Only a retry leaves it. */
 export function hasEnded(record: JobRecord): boolean {
   return record.state === JobState.SUCCEEDED || record.state === JobState.FAILED || record.state === JobState.CANCELED;
+}
+
+/**
+ * Whether the room ended the attempt without its worker's word on that: it was given up, or could not begin. What still comes of it is
+ * late evidence. The server's own ends have no time of the worker's.
+ */
+export function endedUnheard({ end }: Attempt): boolean {
+  return end !== undefined && (end.outcome === EndOutcome.GIVEN_UP || end.atUs === 0n);
+}
+
+/** How an attempt ended by its worker's word, in the form in which it is stored. Only the server gives up, and only its own ends have no time. */
+export function heardEnd(end: AttemptEnd, now: number): AttemptEnd {
+  const heard = clone(AttemptEndSchema, end);
+  if (end.outcome === EndOutcome.UNSPECIFIED || end.outcome === EndOutcome.GIVEN_UP) heard.outcome = EndOutcome.FAILED;
+  if (end.atUs === 0n) heard.atUs = BigInt(now);
+  heard.reason = end.reason.slice(0, longestEndReason);
+  return heard;
 }
 
 /** Whether a receipt still waits for its decision. */

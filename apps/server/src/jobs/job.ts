@@ -182,7 +182,8 @@ export class Job {
 
   async #append(writer: TopicWriter, decision: Decision): Promise<void> {
     const record = decision.record;
-    const vitals = this.#vitalsOf(this.id);
+    // Of a job that ended long ago the board knows nothing any more; its record does.
+    const vitals = this.#vitalsOf(this.id) ?? this.#record.vitals;
     record.entryPosition = 0n;
     delete record.vitals;
     const entry = create(JobEntrySchema, {
