@@ -1,14 +1,6 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import {
-  JobService,
-  LiveService,
-  LogService,
-  StartJobRequestSchema,
-  WorkerService,
-  type PushLogsRequest,
-  type PushLogsResponse,
-} from "@signalbox/protocol";
+import { JobService, LiveService, LogService, StartJobRequestSchema, WorkerService } from "@signalbox/protocol";
 import { Counter, Gauge, type Registry } from "prom-client";
 import { systemClock, type Clock } from "./clock.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
@@ -23,7 +15,9 @@ import { Logs } from "./logs/logs.ts";
 import { Refused } from "./refused.ts";
 import { jobService } from "./rpc/job-service.ts";
 import { logService } from "./rpc/log-service.ts";
-import { pushLogs, workerService } from "./rpc/worker-service.ts";
+import type { PlainMethod } from "./http/plain-stream.ts";
+import { plainPushLogs } from "./rpc/plain-push-logs.ts";
+import { workerService } from "./rpc/worker-service.ts";
 import type { Store } from "./store/store.ts";
 import { IngestBudget } from "./workers/ingest-budget.ts";
 import { LogIngest } from "./workers/log-ingest.ts";
@@ -51,8 +45,8 @@ export interface Domain {
   readonly operatorRoutes: (router: ConnectRouter) => void;
   /** Registers what workers may call, and machine clients over gRPC. */
   readonly workerRoutes: (router: ConnectRouter) => void;
-  /** One PushLogs call, for a listener that serves it without the router. */
-  readonly pushLogs: (requests: AsyncIterator<PushLogsRequest>, signal: AbortSignal) => AsyncIterable<PushLogsResponse>;
+  /** PushLogs, for a listener that serves its plain calls without the router. */
+  readonly plainPushLogs: PlainMethod;
   /** The exact bytes of an attempt's log; undefined if there is no such job or attempt. */
   readonly readLog: (
     jobId: string,
@@ -126,7 +120,7 @@ export async function openDomain({
       operatorRoutes(router);
       router.service(WorkerService, workerService(workers, inputs, store.id, clock));
     },
-    pushLogs: (requests, signal) => pushLogs(workers, requests, signal),
+    plainPushLogs: plainPushLogs(workers),
     readLog: async (jobId, attempt, signal) => {
       try {
         return logs.text(jobId, attemptOf(jobId, attempt), signal);

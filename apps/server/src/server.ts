@@ -1,6 +1,5 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { WorkerService } from "@signalbox/protocol";
 import { authenticateMachines, authenticateOperators } from "./auth/authenticate.ts";
 import { openKeyFile } from "./auth/key-file.ts";
 import { createLoginCodes } from "./auth/login-codes.ts";
@@ -92,6 +91,7 @@ export async function openServer(config: Config, logger: Logger, version: string
     origin,
     notReady: () => readiness.notReady,
   });
+  const pushErrors = errorsOf(logger, "PushLogs");
   const worker = createWorkerListener({
     listen: config.worker,
     logger,
@@ -103,12 +103,7 @@ export async function openServer(config: Config, logger: Logger, version: string
       reflection(router);
     },
     plainStreams: (server, access) =>
-      servePlainStream(server, {
-        method: WorkerService.method.pushLogs,
-        handle: domain.pushLogs,
-        toError: errorsOf(logger, "PushLogs"),
-        ...access,
-      }),
+      servePlainStream(server, domain.plainPushLogs, access, (error) => pushErrors(error, access.shutdown)),
     openServices,
     authenticate: authenticateToken,
     origin,

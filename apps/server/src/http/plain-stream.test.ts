@@ -3,19 +3,12 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  PushLogsRequestSchema,
-  PushLogsResponseSchema,
-  WorkerService,
-  type PushLogsRequest,
-  type PushLogsResponse,
-} from "@signalbox/protocol";
+import { PushLogsRequestSchema, PushLogsResponseSchema, type PushLogsResponse } from "@signalbox/protocol";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { servePlainStream, type PlainStream } from "./plain-stream.ts";
+import { servePlainStream, type PlainAccess, type PlainCall, type PlainReader } from "./plain-stream.ts";
 
-type Served = PlainStream<typeof PushLogsRequestSchema, typeof PushLogsResponseSchema>;
-
+const path = "/signalbox.v1.WorkerService/PushLogs";
 const limit = 1024 * 1024;
 let closing: (() => void)[] = [];
 afterEach(() => {
@@ -24,17 +17,24 @@ afterEach(() => {
 });
 
 /** A server whose general handler answers 418, and a client of it. */
-async function open(handle: Served["handle"], more: Partial<Served> = {}) {
+async function open(accept: (call: PlainCall) => Partial<PlainReader>, more: Partial<PlainAccess> = {}) {
   const server: Http2Server = createServer((_request, response) => response.writeHead(418).end());
-  servePlainStream(server, {
-    method: WorkerService.method.pushLogs,
-    handle,
-    admits: () => true,
-    toError: (error) => (error instanceof ConnectError ? error : new ConnectError(String(error), Code.Internal)),
-    shutdown: new AbortController().signal,
-    readMaxBytes: limit,
-    ...more,
-  });
+  servePlainStream(
+    server,
+    {
+      path,
+      accept: (call) => ({
+        message: () => undefined,
+        ended: () => call.end(),
+        failed: (error) => call.end(error),
+        closed: () => undefined,
+        writable: () => undefined,
+        ...accept(call),
+      }),
+    },
+    { admits: () => true, shutdown: new AbortController().signal, readMaxBytes: limit, ...more },
+    (error) => (error instanceof ConnectError ? error : new ConnectError(String(error), Code.Internal)),
+  );
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const client = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
@@ -45,7 +45,7 @@ async function open(handle: Served["handle"], more: Partial<Served> = {}) {
 function call(client: ClientHttp2Session, headers: Record<string, string> = {}) {
   const stream = client.request({
     ":method": "POST",
-    ":path": "/signalbox.v1.WorkerService/PushLogs",
+    ":path": path,
     "content-type": "application/grpc+proto",
     te: "trailers",
     ...headers,
@@ -78,13 +78,21 @@ const chunk = (value: Uint8Array) =>
   toBinary(PushLogsRequestSchema, create(PushLogsRequestSchema, { message: { case: "chunk", value } }));
 
 const respond = (nextLine: number) => create(PushLogsResponseSchema, { nextLine: BigInt(nextLine) });
+const answerOf = (nextLine: number) => frame(toBinary(PushLogsResponseSchema, respond(nextLine)));
 
 /** Answers each request with the number of bytes of its chunk. */
-async function* sizes(requests: AsyncIterator<PushLogsRequest>) {
-  for (let next = await requests.next(); !next.done; next = await requests.next()) {
-    const { message } = next.value;
-    yield respond(message.case === "chunk" ? message.value.length : 0);
-  }
+function sizes(call: PlainCall): Pick<PlainReader, "message"> {
+  return {
+    message(bytes) {
+      let message;
+      try {
+        ({ message } = fromBinary(PushLogsRequestSchema, bytes));
+      } catch (error) {
+        throw new ConnectError("no message", Code.InvalidArgument, undefined, undefined, error);
+      }
+      call.send(answerOf(message.case === "chunk" ? message.value.length : 0));
+    },
+  };
 }
 
 async function write(stream: ClientHttp2Stream, bytes: Buffer, pieces: readonly number[]) {
@@ -137,34 +145,50 @@ describe("a plain streaming call", () => {
     expect((await ended).messages.map(({ nextLine }) => nextLine)).toEqual([BigInt(limit - 4)]);
   });
 
-  test("tells what the handler threw, with its details", async () => {
-    const failing = async function* () {
-      yield respond(1);
-      throw new ConnectError("näher", Code.Aborted, undefined, [{ desc: PushLogsResponseSchema, value: respond(7) }]);
-    };
-    const { answer, ended } = call(await open(failing));
+  test("tells why it was ended, with the details", async () => {
+    const client = await open((call) => {
+      call.send(answerOf(1));
+      queueMicrotask(() =>
+        call.end(
+          new ConnectError("näher", Code.Aborted, undefined, [{ desc: PushLogsResponseSchema, value: respond(7) }]),
+        ),
+      );
+      return {};
+    });
+    const { answer, ended } = call(client);
     await ended;
     expect(answer.messages).toHaveLength(1);
     expect(answer.trailers).toMatchObject({ "grpc-status": String(Code.Aborted), "grpc-message": "n%C3%A4her" });
     expect(answer.trailers["grpc-status-details-bin"]).toBeTruthy();
   });
 
-  test("aborts its handler when the client goes away", async () => {
-    let signal: AbortSignal | undefined;
-    const waiting: Served["handle"] = async function* (requests, aborted) {
-      signal = aborted;
-      yield respond(1);
-      await requests.next();
-    };
-    const { stream, answer } = call(await open(waiting));
+  test("ends with what its reader throws", async () => {
+    const client = await open(() => ({
+      message: () => {
+        throw new ConnectError("not this one", Code.FailedPrecondition);
+      },
+    }));
+    const { stream, ended } = call(client);
+    stream.write(frame(chunk(new Uint8Array(1))));
+    expect((await ended).trailers).toMatchObject({ "grpc-status": String(Code.FailedPrecondition) });
+  });
+
+  test("tells its reader when the client goes away", async () => {
+    const closed = vi.fn();
+    const client = await open((call) => {
+      queueMicrotask(() => call.send(answerOf(1)));
+      return { closed };
+    });
+    const { stream, answer } = call(client);
     await vi.waitFor(() => expect(answer.messages).toHaveLength(1));
+    expect(closed).not.toHaveBeenCalled();
     stream.close(8);
-    await vi.waitFor(() => expect(signal?.aborted).toBe(true));
+    await vi.waitFor(() => expect(closed).toHaveBeenCalled());
   });
 
   test("hears UNAVAILABLE when the server stops", async () => {
     const shutdown = new AbortController();
-    const client = await open(sizes, { shutdown: shutdown.signal, toError: (_, { reason }) => reason as ConnectError });
+    const client = await open(sizes, { shutdown: shutdown.signal });
     const { stream, answer, ended } = call(client);
     stream.write(frame(chunk(new Uint8Array(1))));
     await vi.waitFor(() => expect(answer.messages).toHaveLength(1));
@@ -172,22 +196,39 @@ describe("a plain streaming call", () => {
     expect((await ended).trailers["grpc-status"]).toBe(String(Code.Unavailable));
   });
 
-  test("is not read further than its handler asks", async () => {
-    let ask: () => void = () => undefined;
-    const slow: Served["handle"] = async function* (requests) {
-      yield respond(0);
-      await new Promise<void>((resolve) => (ask = resolve));
-      yield* sizes(requests);
-    };
-    const { stream, answer, ended } = call(await open(slow));
+  test("is not read while its reader wants nothing, and goes on where it stood", async () => {
+    let wanted: () => void = () => undefined;
+    const client = await open((call) => {
+      call.want(false);
+      wanted = () => call.want(true);
+      queueMicrotask(() => call.send(answerOf(0)));
+      return sizes(call);
+    });
+    const { stream, answer, ended } = call(client);
     const message = frame(chunk(new Uint8Array(200_000)));
     for (let i = 0; i < 20; i++) stream.write(message);
     stream.end();
     await vi.waitFor(() => expect(answer.messages).toHaveLength(1));
     // The window of a stream is 64 KiB here: nearly all of it waits at the client.
     expect(stream.writableLength).toBeGreaterThan(18 * message.length);
-    ask();
+    wanted();
     expect((await ended).messages).toHaveLength(21);
+  });
+
+  test("says when its client takes no more answers, and when it does again", async () => {
+    const client = await open((call) => {
+      let sent = 0;
+      const flood = () => {
+        while (call.canSend && sent < 2000) {
+          call.send(frame(toBinary(PushLogsResponseSchema, respond(2 ** 50))));
+          sent++;
+        }
+        if (sent === 2000) call.end();
+      };
+      queueMicrotask(flood);
+      return { writable: flood };
+    });
+    expect((await call(client).ended).messages).toHaveLength(2000);
   });
 
   test.each([

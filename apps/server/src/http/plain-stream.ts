@@ -1,17 +1,10 @@
 import { constants, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
-import {
-  fromBinary,
-  toBinary,
-  type DescMessage,
-  type DescMethodBiDiStreaming,
-  type MessageShape,
-} from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 
-// A way past the general RPC machinery for the one method whose messages are many and small: hundreds of workers that print a line now
-// and then cost a third of it. It takes only the plain form of a call (no compression, no deadline) of a caller who may call; whatever
-// else comes goes the general way, which answers it.
+// A way past the general RPC machinery for a method whose messages are many and small: hundreds of workers that print a line now and
+// then cost a fraction of it. It takes only the plain form of a call (no compression, no deadline) of a caller who may call; whatever
+// else comes goes the general way, which answers it. No promises and no generators: a message is a call down, and so is an answer.
 
 /** What a listener decides of such calls. */
 export interface PlainAccess {
@@ -24,30 +17,62 @@ export interface PlainAccess {
 }
 
 /** A method that is served here when its calls are plain. */
-export interface PlainStream<I extends DescMessage, O extends DescMessage> extends PlainAccess {
-  readonly method: DescMethodBiDiStreaming<I, O>;
-  /** Takes requests and gives responses; ends when `signal` aborts. */
-  readonly handle: (requests: AsyncIterator<MessageShape<I>>, signal: AbortSignal) => AsyncIterable<MessageShape<O>>;
-  /** What a failed handler means for the caller. */
-  readonly toError: (error: unknown, signal: AbortSignal) => ConnectError;
+export interface PlainMethod {
+  /** `/package.Service/Method` */
+  readonly path: string;
+  /** A call has come. */
+  readonly accept: (call: PlainCall) => PlainReader;
+}
+
+/** What a call is to whoever serves it. */
+export interface PlainCall {
+  /** The client can take an answer. When it cannot, `writable` is called as soon as it can. */
+  readonly canSend: boolean;
+  /** Sends a message, which is in its gRPC frame already. */
+  send(framed: Uint8Array): void;
+  /** Whether messages are wanted; they are, until told otherwise. What is not wanted waits at the client, but for one read of the stream. */
+  want(wanted: boolean): void;
+  /** Ends the call: with status 0, or with what the error means. Later calls of it do nothing. */
+  end(error?: unknown): void;
+}
+
+/** Whoever serves a call. What `message` throws ends the call, by `failed`. */
+export interface PlainReader {
+  /** A whole message as it came, in order. The bytes are not used again. */
+  message(bytes: Uint8Array): void;
+  /** The client has ended its side, and every message was given. */
+  ended(): void;
+  /** What came is no message, or `message` threw: end the call with this error. */
+  failed(error: Error): void;
+  /** The client has gone, or the call has ended: nothing can be sent any more. */
+  closed(): void;
+  /** The client can take answers again. */
+  writable(): void;
 }
 
 /** Serves plain calls of a method on `server`. To be called after the server has its general handler. */
-export function servePlainStream<I extends DescMessage, O extends DescMessage>(
+export function servePlainStream(
   server: Http2Server,
-  served: PlainStream<I, O>,
+  method: PlainMethod,
+  { admits, shutdown, readMaxBytes }: PlainAccess,
+  /** What a failed call means for its client. */
+  toError: (error: unknown) => ConnectError,
 ): void {
-  const path = `/${served.method.parent.typeName}/${served.method.name}`;
   const general = server.listeners("stream") as ((...args: unknown[]) => void)[];
+  const open = new Set<Call>();
+  shutdown.addEventListener("abort", () => open.forEach((call) => call.end(shutdown.reason)), { once: true });
   server.removeAllListeners("stream");
   server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
     if (
-      headers[":path"] === path &&
+      headers[":path"] === method.path &&
       isPlain(headers) &&
-      served.admits(headers, stream.session?.socket.remoteAddress ?? "")
-    )
-      void serve(stream, served);
-    else for (const listener of general) listener.call(server, stream, headers, ...more);
+      admits(headers, stream.session?.socket.remoteAddress ?? "")
+    ) {
+      const call = new Call(stream, readMaxBytes, toError);
+      open.add(call);
+      stream.on("close", () => open.delete(call));
+      call.serve(method.accept(call));
+    } else for (const listener of general) listener.call(server, stream, headers, ...more);
   });
 }
 
@@ -61,129 +86,115 @@ function isPlain(headers: IncomingHttpHeaders): boolean {
   );
 }
 
-async function serve<I extends DescMessage, O extends DescMessage>(
-  stream: ServerHttp2Stream,
-  { method, handle, toError, shutdown, readMaxBytes }: PlainStream<I, O>,
-): Promise<void> {
-  const gone = new AbortController();
-  const signal = AbortSignal.any([gone.signal, shutdown]);
-  stream.on("close", () => gone.abort(new ConnectError("The client has gone.", Code.Canceled)));
-  stream.on("error", () => undefined); // `close` follows.
-  const trailers = new Headers();
-  stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
-  stream.on("wantTrailers", () => {
-    stream.sendTrailers(Object.fromEntries(trailers));
-    // The call is over for a client that still sends, too: it hears so behind the trailers.
-    setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
-  });
-  try {
-    const requests = new IncomingMessages(stream, method.input, readMaxBytes, signal);
-    for await (const response of handle(requests, signal)) {
-      if (stream.destroyed) return;
-      if (!stream.write(frame(toBinary(method.output, response)))) await room(stream);
-    }
-    signal.throwIfAborted();
-    setTrailerStatus(trailers, undefined);
-  } catch (error) {
-    setTrailerStatus(trailers, toError(error, signal));
-  }
-  if (stream.destroyed) return;
-  stream.end();
-}
-
-/** Resolves when the stream takes more, or has ended. */
-function room(stream: ServerHttp2Stream): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      stream.off("drain", done);
-      stream.off("close", done);
-      resolve();
-    };
-    stream.on("drain", done);
-    stream.on("close", done);
-  });
-}
-
-/** A message in a gRPC frame: a flag, its length, its bytes. */
-function frame(message: Uint8Array): Buffer {
-  const framed = Buffer.allocUnsafe(prefixBytes + message.length);
-  framed[0] = 0;
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, prefixBytes);
-  return framed;
-}
-
 const prefixBytes = 5;
 
-/**
- * The messages of a call, one `next` at a time. Reads no further ahead than one read of the stream, and decodes a message when it is
- * asked for.
- */
-class IncomingMessages<I extends DescMessage> implements AsyncIterator<MessageShape<I>, undefined> {
+class Call implements PlainCall {
   readonly #stream: ServerHttp2Stream;
-  readonly #schema: I;
   readonly #readMaxBytes: number;
-  readonly #signal: AbortSignal;
+  readonly #toError: (error: unknown) => ConnectError;
+  readonly #trailers = new Headers();
+  #reader: PlainReader | undefined;
   #pieces: Buffer[] = [];
   #bytes = 0;
-  #ended = false;
-  #wake: (() => void) | undefined;
+  #isWanted = true;
+  #canSend = true;
+  /** The client has ended its side. */
+  #clientEnded = false;
+  /** The reader was told the end of what the client says. */
+  #toldEnd = false;
+  #isOver = false;
+  #isGiving = false;
 
-  constructor(stream: ServerHttp2Stream, schema: I, readMaxBytes: number, signal: AbortSignal) {
+  /** Answers with the head of a response. */
+  constructor(stream: ServerHttp2Stream, readMaxBytes: number, toError: (error: unknown) => ConnectError) {
     this.#stream = stream;
-    this.#schema = schema;
     this.#readMaxBytes = readMaxBytes;
-    this.#signal = signal;
+    this.#toError = toError;
+    stream.on("wantTrailers", () => {
+      stream.sendTrailers(Object.fromEntries(this.#trailers));
+      // The call is over for a client that still sends, too: it hears so behind the trailers.
+      setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+    });
+    stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
+  }
+
+  get canSend(): boolean {
+    return this.#canSend && !this.#isOver;
+  }
+
+  /** From here on `reader` has what comes. */
+  serve(reader: PlainReader): void {
+    this.#reader = reader;
+    const stream = this.#stream;
+    stream.on("error", () => undefined); // `close` follows.
+    stream.on("close", () => {
+      this.#isOver = true;
+      reader.closed();
+    });
+    stream.on("drain", () => {
+      this.#canSend = true;
+      reader.writable();
+    });
     stream.on("data", (piece: Buffer) => {
+      if (this.#isOver) return;
       this.#pieces.push(piece);
       this.#bytes += piece.length;
-      // A message that is not whole yet is read on; whole ones wait for whoever asks.
-      if (this.#wake === undefined) stream.pause();
-      else this.#notify();
+      this.#give();
     });
-    const over = () => {
-      this.#ended = true;
-      this.#notify();
-    };
-    stream.on("end", over);
-    signal.addEventListener("abort", over, { once: true });
+    stream.on("end", () => {
+      this.#clientEnded = true;
+      this.#give();
+    });
+    if (this.#isOver) reader.closed();
   }
 
-  /** The next message; done when the client has ended its side or the call is over. Throws ConnectError for what is no message. */
-  async next(): Promise<IteratorResult<MessageShape<I>, undefined>> {
-    for (;;) {
-      if (this.#signal.aborted) return { done: true, value: undefined };
-      const message = this.#take();
-      if (message) return { done: false, value: this.#decode(message) };
-      if (this.#ended) {
-        if (this.#bytes > 0)
-          throw new ConnectError("The stream ended in the middle of a message.", Code.InvalidArgument);
-        return { done: true, value: undefined };
-      }
-      const woken = new Promise<void>((resolve) => (this.#wake = resolve));
-      if (this.#stream.isPaused()) this.#stream.resume();
-      await woken;
-    }
+  send(framed: Uint8Array): void {
+    if (!this.#isOver && !this.#stream.destroyed) this.#canSend = this.#stream.write(framed);
   }
 
-  #notify(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+  want(wanted: boolean): void {
+    if (this.#isWanted === wanted) return;
+    this.#isWanted = wanted;
+    if (wanted) this.#give();
   }
 
-  #decode(message: Uint8Array): MessageShape<I> {
+  end(error?: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#pieces = [];
+    this.#bytes = 0;
+    setTrailerStatus(this.#trailers, error === undefined ? undefined : this.#toError(error));
+    this.#reader?.closed();
+    if (!this.#stream.destroyed) this.#stream.end();
+  }
+
+  /** Gives the messages that are there and wanted, then reads on or waits. */
+  #give(): void {
+    // A reader that wants more from within `message` gets it from the loop that runs already.
+    if (this.#isGiving) return;
+    this.#isGiving = true;
     try {
-      return fromBinary(this.#schema, message);
+      while (this.#isWanted && !this.#isOver && !this.#toldEnd) {
+        const message = this.#take();
+        if (message) this.#reader?.message(message);
+        else if (!this.#clientEnded) break;
+        else if (this.#bytes > 0)
+          throw new ConnectError("The stream ended in the middle of a message.", Code.InvalidArgument);
+        else {
+          this.#toldEnd = true;
+          this.#reader?.ended();
+        }
+      }
     } catch (error) {
-      throw new ConnectError(
-        `The message is not an encoded ${this.#schema.typeName}.`,
-        Code.InvalidArgument,
-        undefined,
-        undefined,
-        error,
-      );
+      this.#toldEnd = true;
+      this.#reader?.failed(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#isGiving = false;
     }
+    // A message that is not whole yet is read on; whole ones wait until they are wanted. What a call that is over still gets is dropped.
+    if (this.#isWanted || this.#isOver) {
+      if (this.#stream.isPaused()) this.#stream.resume();
+    } else if (!this.#stream.isPaused()) this.#stream.pause();
   }
 
   /** The next whole message, if it is there. */

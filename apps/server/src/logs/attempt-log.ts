@@ -67,7 +67,15 @@ export class AttemptLog {
    * lines of the chunk are on disk. Throws Refused, at once and without touching the log, for a malformed chunk (invalid) and for one
    * that does not follow (stale), each with a `LogRefusal` detail.
    */
-  async append(encoded: Uint8Array, sender: Sender): Promise<void> {
+  append(encoded: Uint8Array, sender: Sender): Promise<void> {
+    try {
+      return this.#appendChunk(encoded, sender);
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #appendChunk(encoded: Uint8Array, sender: Sender): Promise<void> {
     if (encoded.length > MAX_CHUNK_BYTES)
       throw this.#refusal("invalid", `a chunk has ${encoded.length} bytes, at most ${MAX_CHUNK_BYTES} are allowed`);
     let body;
@@ -92,7 +100,7 @@ export class AttemptLog {
     }
     const { header, mark } = describeChunk(body, this.#mark, sender, this.#clock());
     const nextLine = this.#nextLine + body.lineCount;
-    await this.#append(encodeChunkEntry(nextLine, header, encoded, mark), nextLine, mark);
+    return this.#append(encodeChunkEntry(nextLine, header, encoded, mark), nextLine, mark);
   }
 
   /** Appends a declared gap; lines of it that are stored already are cut off. Like {@link append}. */
@@ -117,15 +125,15 @@ export class AttemptLog {
     await this.#append(toBinary(LogEntrySchema, entry), end, mark);
   }
 
-  #pending: Promise<unknown> = Promise.resolve();
+  #pending: Promise<void> = Promise.resolve();
 
-  async #append(entry: Uint8Array | readonly Uint8Array[], nextLine: number, mark: LogMark): Promise<void> {
+  #append(entry: Uint8Array | readonly Uint8Array[], nextLine: number, mark: LogMark): Promise<void> {
     this.#nextLine = nextLine;
     this.#mark = mark;
-    const appended = this.#writer.append(entry, nextLine);
-    this.#pending = appended;
-    await appended;
-    this.#durable = { nextLine, mark };
+    this.#pending = this.#writer.append(entry, nextLine).then(() => {
+      this.#durable = { nextLine, mark };
+    });
+    return this.#pending;
   }
 
   /** Resolves when everything accepted so far is on disk. */

@@ -1,13 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import {
-  WelcomeSchema,
-  type ConnectRequest,
-  type ConnectResponse,
-  type PushLogsRequest,
-  type PushLogsResponse,
-  type WorkerService,
-} from "@signalbox/protocol";
+import { WelcomeSchema, type ConnectRequest, type ConnectResponse, type WorkerService } from "@signalbox/protocol";
 import type { Clock } from "../clock.ts";
 import type { InputDelivery } from "../jobs/input-delivery.ts";
 import type { Inputs } from "../jobs/inputs.ts";
@@ -15,11 +8,10 @@ import { merge } from "../live/merge.ts";
 import { pause } from "../pause.ts";
 import { Refused } from "../refused.ts";
 import { heartbeatMs, leaseMs } from "../workers/lease-clock.ts";
+import { firstMessage } from "./first-message.ts";
+import { pushLogs } from "./push-logs.ts";
 import { down, type WorkerSession } from "../workers/worker-session.ts";
 import type { Workers } from "../workers/workers.ts";
-
-/** How long a stream may be open without saying what it is about. */
-const firstMessageMs = 10_000;
 
 /** The service that workers call. */
 export function workerService(
@@ -71,33 +63,6 @@ export function workerService(
 
     pushLogs: (requests, context) => pushLogs(workers, requests[Symbol.asyncIterator](), context.signal),
   };
-}
-
-/** One PushLogs call. */
-export async function* pushLogs(
-  workers: Workers,
-  requests: AsyncIterator<PushLogsRequest>,
-  signal: AbortSignal,
-): AsyncGenerator<PushLogsResponse> {
-  const first = await firstMessage(requests, signal);
-  if (first?.message.case !== "open") throw new Refused("invalid", "The first message of PushLogs is open.");
-  const open = first.message.value;
-  const session = workers.sessionOf(open.incarnation);
-  yield* workers.ingest.push(open, session, requests, signal);
-}
-
-/** The first message of a stream; undefined if the stream ends before. Throws Refused if it does not come in time. */
-async function firstMessage<T>(incoming: AsyncIterator<T>, signal: AbortSignal): Promise<T | undefined> {
-  const stop = new AbortController();
-  try {
-    const late = pause(firstMessageMs, AbortSignal.any([signal, stop.signal])).then(() => "late" as const);
-    const first = await Promise.race([incoming.next(), late]);
-    if (first === "late")
-      throw new Refused("invalid", `The first message did not come within ${firstMessageMs / 1000} s.`);
-    return first.done ? undefined : first.value;
-  } finally {
-    stop.abort();
-  }
 }
 
 /** Takes what the worker says; yields nothing. When the worker ends its side, so does the session. */

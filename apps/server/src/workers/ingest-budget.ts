@@ -24,32 +24,37 @@ export class IngestBudget {
     return this.#usedBytes;
   }
 
+  /** Whether another message may be pulled. */
+  get hasRoom(): boolean {
+    return this.#usedBytes < this.#boundBytes;
+  }
+
   /** The credit that each stream gets at present. */
   get creditBytes(): number {
     return this.#usedBytes < this.#boundBytes / 2 ? fullCreditBytes : leastCreditBytes;
   }
 
-  /** Resolves when there is room to pull another message, or when `signal` aborts. */
-  async room(signal: AbortSignal): Promise<void> {
-    while (this.#usedBytes >= this.#boundBytes && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const settle = () => {
-          this.#waiting.delete(settle);
-          signal.removeEventListener("abort", settle);
-          resolve();
-        };
-        this.#waiting.add(settle);
-        signal.addEventListener("abort", settle, { once: true });
-      });
-    }
+  /** Calls `onRoom` once, when there is room again, unless {@link forget} takes it back before. */
+  whenRoom(onRoom: () => void): void {
+    this.#waiting.add(onRoom);
   }
 
-  /** Counts bytes as under way until the returned function is called. */
-  take(bytes: number): () => void {
+  /** Takes back what {@link whenRoom} was given. */
+  forget(onRoom: () => void): void {
+    this.#waiting.delete(onRoom);
+  }
+
+  /** Counts bytes as under way. */
+  take(bytes: number): void {
     this.#usedBytes += bytes;
-    return () => {
-      this.#usedBytes -= bytes;
-      if (this.#usedBytes < this.#boundBytes) for (const settle of [...this.#waiting]) settle();
-    };
+  }
+
+  /** Bytes that were taken are under way no longer. */
+  give(bytes: number): void {
+    this.#usedBytes -= bytes;
+    if (this.#waiting.size === 0 || !this.hasRoom) return;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const onRoom of waiting) onRoom();
   }
 }

@@ -1,19 +1,14 @@
-import type { PushLogsOpen, PushLogsRequest, PushLogsResponse } from "@signalbox/protocol";
-import { create } from "@bufbuild/protobuf";
-import { PushLogsResponseSchema } from "@signalbox/protocol";
+import type { PushLogsOpen } from "@signalbox/protocol";
 import type { Jobs } from "../jobs/jobs.ts";
 import { openAttempt } from "../jobs/job-record.ts";
 import type { AttemptLog, LogEnd } from "../logs/attempt-log.ts";
 import type { Logs } from "../logs/logs.ts";
 import { Refused } from "../refused.ts";
 import { Conflict, Fenced, UnknownOutcome } from "../store/store.ts";
-import { Wake } from "../wake.ts";
-import { fullCreditBytes, type IngestBudget } from "./ingest-budget.ts";
+import type { IngestBudget } from "./ingest-budget.ts";
 import { LineRate } from "./line-rate.ts";
+import { PushStream } from "./push-stream.ts";
 import type { WorkerSession } from "./worker-session.ts";
-
-/** What an entry weighs besides its text. Without it, tiny messages could be under way without number. */
-const entryBytes = 1024;
 
 interface OpenLog {
   readonly log: Promise<AttemptLog>;
@@ -44,90 +39,24 @@ export class LogIngest {
   }
 
   /**
-   * Runs one PushLogs stream: pulls requests while there is room, appends them in order, and yields what is acknowledged. At most one
-   * acknowledgement is ever waiting to be sent: it is made from the newest state when the client can take it.
+   * Opens the stream of one PushLogs call. `changed` is called whenever there is something to do; see PushStream. Rejects with Refused
+   * unless the attempt runs in the session's process.
    */
-  async *push(
-    open: PushLogsOpen,
-    session: WorkerSession,
-    requests: AsyncIterator<PushLogsRequest>,
-    signal: AbortSignal,
-  ): AsyncGenerator<PushLogsResponse> {
+  async open(open: PushLogsOpen, session: WorkerSession, changed: () => void): Promise<PushStream> {
     const door = this.#doorOf(open, session);
     const log = await this.#openLog(open, door);
-    const changed = new Wake();
-    const settled = new Wake();
-    let ownBytes = 0;
-    let failure: Error | undefined;
-    let ended = false;
-    let underWay = 0;
-
-    const take = (append: Promise<void>, bytes: number) => {
-      const charged = bytes + entryBytes;
-      const give = this.budget.take(charged);
-      ownBytes += charged;
-      underWay++;
-      append
-        .then(
-          () => this.#stored(log),
-          (error: unknown) => (failure ??= this.#failed(open, door, error)),
-        )
-        .finally(() => {
-          give();
-          ownBytes -= charged;
-          underWay--;
-          settled.notify();
-          changed.notify();
-        })
-        .catch((error: unknown) => (failure ??= asError(error)));
-    };
-    const pull = async () => {
-      while (failure === undefined) {
-        await this.budget.room(signal);
-        // Whoever sends more than it was ever given credit for waits alone.
-        while (ownBytes >= fullCreditBytes && !signal.aborted) await settled.wait(signal);
-        if (failure !== undefined) return;
-        const next = await requests.next();
-        if (next.done || signal.aborted) return;
-        const { message } = next.value;
-        if (message.case === "chunk") {
-          this.counts.chunks++;
-          this.counts.bytes += message.value.length;
-          take(log.append(message.value, session), message.value.length);
-        } else if (message.case === "gap") {
-          take(log.appendGap(message.value, session), 0);
-        } else {
-          throw new Refused("invalid", "PushLogs takes `open` once and first, then chunks and gaps.");
-        }
-      }
-    };
-    pull()
-      .catch((error: unknown) => (failure ??= asError(error)))
-      .finally(() => {
-        ended = true;
-        changed.notify();
-      })
-      .catch((error: unknown) => (failure ??= asError(error)));
-
-    let acknowledged = 0;
-    let credit = 0;
-    for (;;) {
-      const { nextLine } = log.durable;
-      const { creditBytes } = this.budget;
-      if (nextLine !== acknowledged || creditBytes !== credit) {
-        if (acknowledged > 0) this.counts.lines += nextLine - acknowledged;
-        acknowledged = nextLine;
-        credit = creditBytes;
-        yield create(PushLogsResponseSchema, { nextLine: BigInt(nextLine), creditBytes });
-        continue;
-      }
-      if (signal.aborted || (ended && underWay === 0)) {
-        if (failure !== undefined) throw failure;
-        return;
-      }
-      if (failure !== undefined && underWay === 0) throw failure;
-      await changed.wait(signal);
-    }
+    return new PushStream({
+      log,
+      session,
+      budget: this.budget,
+      counts: this.counts,
+      stored: (lines) => {
+        this.counts.lines += lines;
+        this.#stored(log);
+      },
+      failed: (error) => this.#failed(open, door, error),
+      changed,
+    });
   }
 
   /** Forgets the door of an attempt that has ended. */

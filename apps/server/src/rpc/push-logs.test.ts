@@ -1,12 +1,19 @@
 import { create } from "@bufbuild/protobuf";
-import { ChunkBuilder, PushLogsOpenSchema, PushLogsRequestSchema, type PushLogsRequest } from "@signalbox/protocol";
+import {
+  ChunkBuilder,
+  PushLogsOpenSchema,
+  PushLogsRequestSchema,
+  type PushLogsOpen,
+  type PushLogsRequest,
+} from "@signalbox/protocol";
 import { expect, test } from "vitest";
 import { Logs } from "../logs/logs.ts";
 import { Conflict, type Journal } from "../store/store.ts";
 import { journalOpenedBy } from "../testing/journal-opened-by.ts";
 import { TestRoom } from "../testing/open-test-room.ts";
-import { fullCreditBytes, IngestBudget } from "./ingest-budget.ts";
-import { LogIngest } from "./log-ingest.ts";
+import { fullCreditBytes, IngestBudget } from "../workers/ingest-budget.ts";
+import { LogIngest } from "../workers/log-ingest.ts";
+import { pushLogs } from "./push-logs.ts";
 
 /** A journal whose appends settle when the test says so. */
 function heldJournal(journal: Journal) {
@@ -33,6 +40,12 @@ function chunk(firstLine: number, bytes: number): PushLogsRequest {
   return create(PushLogsRequestSchema, { message: { case: "chunk", value: builder.build(firstLine) } });
 }
 
+/** A whole call: what says whose lines they are, then the lines. */
+async function* opened(open: PushLogsOpen, requests: AsyncIterable<PushLogsRequest>) {
+  yield create(PushLogsRequestSchema, { message: { case: "open", value: open } });
+  yield* requests;
+}
+
 async function running(room: TestRoom) {
   const worker = await room.connect();
   const { jobId } = await room.startRunning(worker);
@@ -44,18 +57,20 @@ async function running(room: TestRoom) {
   const budget = new IngestBudget();
   const ingest = new LogIngest(room.domain.domain.jobs, logs, budget);
   const open = create(PushLogsOpenSchema, { jobId, attempt: 1, incarnation: session.incarnation });
-  return { ingest, budget, open, session, held };
+  const push = (requests: AsyncIterable<PushLogsRequest>, signal: AbortSignal) =>
+    pushLogs({ ingest, sessionOf: () => session }, opened(open, requests), signal);
+  return { push, budget, open, held };
 }
 
 test("a stream that sends without regard to its credit is not read on, and everything is given back when it ends", async () => {
   await using room = await TestRoom.open();
-  const { ingest, budget, open, session, held } = await running(room);
+  const { push, budget, held } = await running(room);
   let sent = 0;
   async function* flood() {
     for (;;) yield chunk(++sent, 60_000);
   }
   const stop = new AbortController();
-  const acks = ingest.push(open, session, flood(), stop.signal);
+  const acks = push(flood(), stop.signal);
   await acks.next();
   await expect.poll(() => budget.usedBytes).toBeGreaterThan(fullCreditBytes);
   expect(budget.usedBytes).toBeLessThan(fullCreditBytes + 100_000);
@@ -68,13 +83,13 @@ test("a stream that sends without regard to its credit is not read on, and every
 
 test("no line is acknowledged before it is on disk, however many are under way", async () => {
   await using room = await TestRoom.open();
-  const { ingest, open, session, held } = await running(room);
+  const { push, open, held } = await running(room);
   const stop = new AbortController();
   async function* three() {
     for (const line of [1, 2, 3]) yield chunk(line, 10);
     await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
   }
-  const acks = ingest.push(open, session, three(), stop.signal);
+  const acks = push(three(), stop.signal);
   expect((await acks.next()).value).toMatchObject({ nextLine: 1n });
   for (const line of [1, 2, 3]) {
     const ack = acks.next();
@@ -89,26 +104,26 @@ test("no line is acknowledged before it is on disk, however many are under way",
 
 test("of two streams of one attempt that fail together, the later failure does not close the door that was opened since", async () => {
   await using room = await TestRoom.open();
-  const { ingest, open, session, held } = await running(room);
+  const { push, held } = await running(room);
   const stop = new AbortController();
   async function* one(line: number) {
     yield chunk(line, 10);
     await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
   }
-  const push = (line: number) => ingest.push(open, session, one(line), stop.signal);
-  const first = push(1);
-  const second = push(2);
+  const pushLine = (line: number) => push(one(line), stop.signal);
+  const first = pushLine(1);
+  const second = pushLine(2);
   await first.next();
   await second.next();
   const failures = [first.next(), second.next()].map((next) => next.catch((error: unknown) => error));
   await expect.poll(() => held.held.length).toBe(2);
   held.held[0]?.fail(new Conflict("another writer"));
   expect(await failures[0]).toMatchObject({ kind: "unavailable" });
-  const third = push(1);
+  const third = pushLine(1);
   await third.next();
   held.held[1]?.fail(new Conflict("another writer"));
   expect(await failures[1]).toMatchObject({ kind: "unavailable" });
-  const fourth = push(1);
+  const fourth = pushLine(1);
   await fourth.next();
   expect(held.opened()).toBe(2);
   stop.abort();
@@ -117,7 +132,7 @@ test("of two streams of one attempt that fail together, the later failure does n
 
 test("gaps without number are not taken without bound", async () => {
   await using room = await TestRoom.open();
-  const { ingest, budget, open, session, held } = await running(room);
+  const { push, budget, held } = await running(room);
   async function* flood() {
     for (let firstLine = 1n; ; firstLine++)
       yield create(PushLogsRequestSchema, {
@@ -125,7 +140,7 @@ test("gaps without number are not taken without bound", async () => {
       });
   }
   const stop = new AbortController();
-  const acks = ingest.push(open, session, flood(), stop.signal);
+  const acks = push(flood(), stop.signal);
   await acks.next();
   await expect.poll(() => budget.usedBytes).toBeGreaterThanOrEqual(fullCreditBytes);
   expect(held.held.length).toBeLessThan(3_000);
