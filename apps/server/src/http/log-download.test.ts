@@ -9,8 +9,8 @@ const path = "/jobs/job-1/attempts/2/log";
 test("a log comes as a file, byte for byte, and never as something that a browser would run", async () => {
   const asked: unknown[] = [];
   const { url } = await startOperatorListener({
-    async *readLog(jobId, attempt) {
-      asked.push([jobId, attempt]);
+    async *readLog(jobId, attempt, _signal, late) {
+      asked.push([jobId, attempt, late]);
       yield Buffer.from("<script>1</script>\r\n");
       yield Buffer.from([0, 10]);
     },
@@ -24,12 +24,18 @@ test("a log comes as a file, byte for byte, and never as something that a browse
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
   });
-  expect(asked).toEqual([["job-1", 2]]);
+  const late = await ask(url, `${path}/late`, { headers: bearer });
+  expect(late.headers["content-disposition"]).toBe('attachment; filename="job-1-2-late.log"');
+  expect(asked).toEqual([
+    ["job-1", 2, false],
+    ["job-1", 2, true],
+  ]);
 });
 
 test("a log needs a login, and an unknown one is not found", async () => {
   const { url } = await startOperatorListener({ readLog: async () => undefined });
   expect((await ask(url, path)).status).toBe(401);
+  expect((await ask(url, `${path}/late`)).status).toBe(401);
   expect((await ask(url, path, { headers: bearer })).status).toBe(404);
 });
 

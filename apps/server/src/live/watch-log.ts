@@ -10,8 +10,9 @@ import {
   type Subscription,
   type WatchResponse,
 } from "@signalbox/protocol";
-import { logTopic, readFirstLine, readMark } from "../logs/log-entry.ts";
-import { levelCounts, type StoredEnd } from "../logs/logs.ts";
+import { readFirstLine, readMark } from "../logs/log-entry.ts";
+import { levelCounts } from "../logs/logs.ts";
+import type { StoredEnd } from "../logs/stored-logs.ts";
 import { Wake } from "../wake.ts";
 import type { LiveParts } from "./live-parts.ts";
 import { pause } from "../pause.ts";
@@ -25,8 +26,8 @@ const skipBytes = 1024 * 1024;
 
 /**
  * Follows the lines of one attempt from a cursor, a line, or the last so many. Stored bytes go out as they are. The reader pulls: one
- * that is slow is behind, and nothing is kept for it. Where there is no attempt yet it waits for the first. Ends after the seal. Throws
- * Refused.
+ * that is slow is behind, and nothing is kept for it. Where there is no attempt yet it waits for the first. Ends after the seal, which
+ * late evidence never has. Throws Refused.
  */
 export async function* watchLog(
   parts: LiveParts,
@@ -38,13 +39,14 @@ export async function* watchLog(
   const { jobId } = log;
   const attempt = (await parts.attemptOf(jobId, log.attempt)) || (await firstAttempt(parts, jobId, signal));
   if (attempt === undefined) return;
-  const topic = logTopic(jobId, attempt);
+  const logs = log.late ? parts.logs.late : parts.logs;
+  const topic = logs.topic(jobId, attempt);
   const cursor = (position: number) => parts.cursors.make(CursorKind.JOURNAL, topic, position);
   const known = parts.cursors.read(subscription.cursor, CursorKind.JOURNAL, topic);
   if (known === undefined && subscription.cursor.length > 0)
     yield step(id, { case: "reset", value: create(ResetSchema, { reason: "another store" }) });
-  let end = await parts.logs.end(jobId, attempt);
-  let from = known ?? (await parts.logs.find(jobId, attempt, startLine(log, end)));
+  let end = await logs.end(jobId, attempt);
+  let from = known ?? (await logs.find(jobId, attempt, startLine(log, end)));
   const target = end.position;
   let caughtUp = false;
   // Where the log ends is said at once, so that a page knows its length before the first line is there.
@@ -62,7 +64,7 @@ export async function* watchLog(
   }
   let expected: number | undefined;
   for (;;) {
-    let entries = await parts.logs.read(jobId, attempt, from, deliveryBytes);
+    let entries = await logs.read(jobId, attempt, from, deliveryBytes);
     const [first] = entries;
     let newest = entries.at(-1);
     if (!first || !newest) {
@@ -71,11 +73,11 @@ export async function* watchLog(
       continue;
     }
     expected ??= readFirstLine(first.data);
-    end = await parts.logs.end(jobId, attempt);
+    end = await logs.end(jobId, attempt);
     const message = create(LogDeliverySchema, { attempt });
     if (log.allowSkip && end.mark.blobBytes - readMark(newest.data).blobBytes > BigInt(skipBytes)) {
-      const resume = await parts.logs.find(jobId, attempt, nearEnd(end));
-      const later = resume > newest.position ? await parts.logs.read(jobId, attempt, resume, deliveryBytes) : [];
+      const resume = await logs.find(jobId, attempt, nearEnd(end));
+      const later = resume > newest.position ? await logs.read(jobId, attempt, resume, deliveryBytes) : [];
       const [next] = later;
       if (next) {
         const firstLine = readFirstLine(next.data);

@@ -1,29 +1,24 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ChunkLines, LogEntrySchema, SealSchema, type LogMark } from "@signalbox/protocol";
+import { LogEntrySchema, SealSchema, type LogMark } from "@signalbox/protocol";
 import { systemClock, type Clock } from "../clock.ts";
-import type { Journal, JournalEntry, Position } from "../store/store.ts";
-import { AttemptLog, type LogEnd } from "./attempt-log.ts";
+import type { Journal } from "../store/store.ts";
+import { AttemptLog } from "./attempt-log.ts";
+import { LateLogs } from "./late-logs.ts";
 import { emptyMark, logTopic, readMark } from "./log-entry.ts";
+import { StoredLogs } from "./stored-logs.ts";
 
-/** What one read may return at most, bytes. */
-export const maxReadBytes = 1024 * 1024;
-
-/** Where an attempt's stored log ends, for readers. */
-export interface StoredEnd extends LogEnd {
-  /** Position of the last entry; 0 if there is none. */
-  readonly position: Position;
-  /** No line can follow. */
-  readonly sealed: boolean;
-}
-
-/** The logs of all attempts. Knows lines and topics; whether a job or an attempt exists is for the caller to know. */
-export class Logs {
+/** The logs of all attempts, to write and to read. */
+export class Logs extends StoredLogs {
+  /** What came of attempts after their log was sealed. */
+  readonly late: LateLogs;
   readonly #journal: Journal;
   readonly #clock: Clock;
 
   constructor(journal: Journal, clock: Clock = systemClock) {
+    super(journal, { topic: logTopic, begin: () => ({ nextLine: 1, mark: emptyMark() }) });
     this.#journal = journal;
     this.#clock = clock;
+    this.late = new LateLogs(journal, this);
   }
 
   /** Opens the door of an attempt's log. Throws Fenced if it is sealed. One at a time: of two, the first append wins. */
@@ -33,7 +28,7 @@ export class Logs {
 
   /** Ends an attempt's log where it is. No line can be appended after it; sealing again changes nothing. */
   async seal(jobId: string, attempt: number, reason: string): Promise<void> {
-    await this.#journal.seal(logTopic(jobId, attempt), (last) => {
+    await this.#journal.seal(this.topic(jobId, attempt), (last) => {
       const nextLine = last?.mark ?? 1;
       const seal = create(SealSchema, { reason, sealedAtUs: BigInt(this.#clock()) });
       const mark = last ? readMark(last.data) : emptyMark();
@@ -42,56 +37,16 @@ export class Logs {
     });
   }
 
-  /** Where the stored log ends. */
-  async end(jobId: string, attempt: number): Promise<StoredEnd> {
-    const last = await this.#journal.last(logTopic(jobId, attempt));
-    if (!last) return { nextLine: 1, mark: emptyMark(), position: 0, sealed: false };
-    return { nextLine: last.mark, mark: readMark(last.data), position: last.position, sealed: last.sealed };
-  }
-
-  /** Resolves when all lines below `line` are stored, when none can follow any more, or when `signal` aborts. */
-  async reached(jobId: string, attempt: number, line: number, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const { nextLine, position, sealed } = await this.end(jobId, attempt);
-      if (sealed || nextLine >= line) return;
-      await this.#journal.more(logTopic(jobId, attempt), position, signal);
-    }
-  }
-
-  /** Where to read from so that the entry with `line` comes first. */
-  find(jobId: string, attempt: number, line: number): Promise<Position> {
-    return this.#journal.find(logTopic(jobId, attempt), Math.max(1, line));
-  }
-
-  /** Entries after `from`, encoded; empty at the end. */
-  read(jobId: string, attempt: number, from: Position, maxBytes: number): Promise<readonly JournalEntry[]> {
-    return this.#journal.read(logTopic(jobId, attempt), from, { maxBytes });
-  }
-
-  /** Entries after `from`: history, then live; ends after the seal or when `signal` aborts. */
-  tail(
-    jobId: string,
-    attempt: number,
-    from: Position,
-    signal: AbortSignal,
-    maxBytes: number,
-  ): AsyncGenerator<readonly JournalEntry[]> {
-    return this.#journal.tail(logTopic(jobId, attempt), from, signal, { maxBytes });
-  }
-
-  /** The exact bytes that the attempt printed, up to what is stored now. Lines inside gaps are missing. */
-  async *text(jobId: string, attempt: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { position: end } = await this.end(jobId, attempt);
-    let position: Position = 0;
-    while (position < end && !signal.aborted) {
-      const entries = await this.read(jobId, attempt, position, maxReadBytes);
-      for (const { data, position: at } of entries) {
-        position = at;
-        const { entry } = fromBinary(LogEntrySchema, data);
-        if (entry.case === "chunk") yield new ChunkLines(entry.value).blob();
-      }
-      if (entries.length === 0) return;
-    }
+  /**
+   * What was added to the worker's clock for the newest stored line, microseconds; undefined if there is none. Of a process that is gone
+   * it is the last that is known.
+   */
+  async clockOffsetUs(jobId: string, attempt: number): Promise<number | undefined> {
+    const { nextLine } = await this.end(jobId, attempt);
+    if (nextLine === 1) return undefined;
+    const [newest] = await this.read(jobId, attempt, await this.find(jobId, attempt, nextLine - 1), 1);
+    const entry = newest && fromBinary(LogEntrySchema, newest.data).entry;
+    return entry?.case === "chunk" ? Number(entry.value.header?.clockOffsetUs ?? 0n) : undefined;
   }
 }
 

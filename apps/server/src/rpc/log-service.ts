@@ -1,7 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { addRawMessages, ReadLogsResponseSchema, type LogService } from "@signalbox/protocol";
-import { maxReadBytes, type Logs } from "../logs/logs.ts";
+import type { Logs } from "../logs/logs.ts";
+import { maxReadBytes } from "../logs/stored-logs.ts";
 
 const entriesField = 2;
 
@@ -13,16 +14,18 @@ export function logService(
   return {
     async readLogs(request) {
       const { jobId } = request;
+      const source = request.late ? logs.late : logs;
       const attempt = await attemptOf(jobId, request.attempt);
       const fromLine = Math.max(1, Number(request.fromLine));
       const untilLine = request.lineCount === 0n ? Infinity : fromLine + Number(request.lineCount);
       const maxBytes = request.maxBytes === 0 ? maxReadBytes : Math.min(request.maxBytes, maxReadBytes);
-      const end = await logs.end(jobId, attempt);
-      const from = await logs.find(jobId, attempt, fromLine);
-      const run = fromLine >= end.nextLine ? [] : await logs.read(jobId, attempt, from, maxBytes);
+      const end = await source.end(jobId, attempt);
+      const from = await source.find(jobId, attempt, fromLine);
+      const run = fromLine >= end.nextLine ? [] : await source.read(jobId, attempt, from, maxBytes);
       // What was appended since `end` was asked for is read as well.
       let endLine = end.nextLine;
-      let nextLine = fromLine;
+      // Where nothing is stored from there on, as before the first late line, there is nothing to ask for but what comes.
+      let nextLine = run.length === 0 ? Math.max(fromLine, endLine) : fromLine;
       const wanted: Uint8Array[] = [];
       for (const { data, mark } of run) {
         if (nextLine >= untilLine) break;
