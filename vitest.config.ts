@@ -22,6 +22,7 @@ export default defineConfig({
             "apps/built-in-worker/src/**/*.test.ts",
             "apps/web/src/**/*.test.ts",
             "scripts/**/*.test.ts",
+            "e2e/faults/*.test.ts",
           ],
           exclude: ["**/*.svelte.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
