@@ -7,6 +7,7 @@ import {
   LiveService,
   LogService,
   OfferedJobTypeSchema,
+  StoreHealthSchema,
   VitalsSchema,
   WatchResponseSchema,
   type JobEntry,
@@ -21,6 +22,7 @@ import {
   type DrainWorkerRequest,
   type UndrainWorkerRequest,
   type WorkerRecord,
+  type StoreHealth,
   type WorkerVitals,
   WorkerRecordSchema,
   WorkerVitalsSchema,
@@ -52,6 +54,7 @@ export class TestRoom {
   readonly #entries = new Map<string, JobEntry[]>();
   readonly #workers = new Map<string, WorkerRecord>();
   readonly #workerVitals = new Map<string, WorkerVitals>();
+  #store: StoreHealth | undefined;
   readonly #log: LogEntry[] = [];
   #end = 1;
   #types: OfferedJobType[] = [];
@@ -133,6 +136,15 @@ export class TestRoom {
     this.#tellOfWorkers({ case: "workers", value: { gone: [id] } });
   }
 
+  /** Says how the store is, at once, as a server does. */
+  setStore(init: MessageInitShape<typeof StoreHealthSchema>): void {
+    const store = (this.#store = create(StoreHealthSchema, init));
+    for (const stream of this.#streams) {
+      stream.queue.push({ message: { case: "heartbeat", value: { serverTimeUs: nowUs(), store } } });
+      stream.wake();
+    }
+  }
+
   setTypes(...types: MessageInitShape<typeof OfferedJobTypeSchema>[]): void {
     this.#types = types.map((type) => create(OfferedJobTypeSchema, type));
   }
@@ -176,7 +188,10 @@ export class TestRoom {
     };
     this.#streams.add(stream);
     signal.addEventListener("abort", () => stream.wake(), { once: true });
-    stream.queue.push({ message: { case: "hello", value: { storeId: "s", serverTimeUs: BigInt(Date.now() * 1000) } } });
+    const store = this.#store;
+    stream.queue.push({
+      message: { case: "hello", value: { storeId: "s", serverTimeUs: nowUs(), ...(store && { store }) } },
+    });
     for (const { id, kind, cursor } of subscriptions) if (cursor.length === 0) this.#begin(stream, id, kind);
     try {
       while (!signal.aborted) {
@@ -282,4 +297,8 @@ export class TestRoom {
     if (!job) throw new ConnectError("There is no such job.", Code.NotFound);
     return job;
   }
+}
+
+function nowUs(): bigint {
+  return BigInt(Date.now() * 1000);
 }

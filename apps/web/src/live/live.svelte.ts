@@ -1,5 +1,5 @@
 import type { Client, Interceptor } from "@connectrpc/connect";
-import type { LiveService } from "@signalbox/protocol";
+import type { LiveService, StoreHealth } from "@signalbox/protocol";
 import { Clock } from "./clock.svelte.ts";
 import { WatchLink, type LinkStatus, type Watched } from "./watch-link.ts";
 
@@ -9,6 +9,7 @@ export class Live {
   readonly clock: Clock;
   #status = $state.raw<LinkStatus>({ state: "connecting", sinceMs: Date.now() });
   #latencyMs = $state.raw<number | undefined>(undefined);
+  #store = $state.raw<StoreHealth | undefined>(undefined);
   readonly #link: WatchLink;
   readonly #leave = new AbortController();
 
@@ -21,6 +22,7 @@ export class Live {
     let heardMs = 0;
     this.#link.onChange(() => {
       this.#status = this.#link.status;
+      this.#store = this.#link.store;
       if (this.#link.heardMs === heardMs || document.hidden || !ping) return;
       heardMs = this.#link.heardMs;
       void this.#measure(ping);
@@ -42,6 +44,11 @@ export class Live {
   /** Round trip of the newest small question, milliseconds; undefined until one was answered. */
   get latencyMs(): number | undefined {
     return this.#latencyMs;
+  }
+
+  /** Whether the server can store, as it said last; undefined: it has not said so. */
+  get store(): StoreHealth | undefined {
+    return this.#store;
   }
 
   /** Follows `watched`; returns what ends that. */

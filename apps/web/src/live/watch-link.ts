@@ -1,5 +1,5 @@
 import { Code, ConnectError, type Client } from "@connectrpc/connect";
-import type { LiveService, Subscription, WatchResponse } from "@signalbox/protocol";
+import type { LiveService, StoreHealth, Subscription, WatchResponse } from "@signalbox/protocol";
 import { backOffMs } from "./back-off.ts";
 
 /** One thing that is followed. The link keeps its cursor. */
@@ -45,6 +45,7 @@ export class WatchLink {
   #heardMs = 0;
   #storeId: string | undefined;
   #clockAheadMs = 0;
+  #store: StoreHealth | undefined;
   #stream: AbortController | undefined;
   #failures = 0;
   #reopening = false;
@@ -70,6 +71,11 @@ export class WatchLink {
   /** Add to this machine's clock to get the server's, milliseconds. */
   get clockAheadMs(): number {
     return this.#clockAheadMs;
+  }
+
+  /** Whether the server can store, as it said last; undefined: it has not said so. */
+  get store(): StoreHealth | undefined {
+    return this.#store;
   }
 
   /** Calls `listener` whenever the status or the clock changes and on each heartbeat. Returns what ends that. */
@@ -168,6 +174,7 @@ export class WatchLink {
     const { message } = response;
     if (message.case === "hello" || message.case === "heartbeat") {
       this.#clockAheadMs = Number(message.value.serverTimeUs) / 1000 - Date.now();
+      this.#store = message.value.store;
       if (message.case === "hello") this.#meet(message.value.storeId);
       this.#tell();
       return;
