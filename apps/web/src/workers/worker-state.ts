@@ -1,4 +1,4 @@
-import { WorkerLinkState, type WorkerRecord, type WorkerVitals } from "@signalbox/protocol";
+import { WorkerLinkState, type WorkerLink, type WorkerRecord, type WorkerVitals } from "@signalbox/protocol";
 import { clock, duration, plural, unknown } from "../ui/format.ts";
 import type { LampLook } from "../ui/lamp.ts";
 
@@ -39,8 +39,13 @@ export function takesWork(record: WorkerRecord, vitals: WorkerVitals | undefined
   return (word === "Connected" || word === "Silent") && vitals?.connected === true && !record.drain;
 }
 
+/** The vitals of a worker, or those of a job that it runs: both say how it is heard. */
+export interface Heard {
+  readonly link?: WorkerLink | undefined;
+}
+
 /** When the worker was heard last, milliseconds since the Unix epoch; undefined if never in this server's life. */
-export function heardMs(vitals: WorkerVitals | undefined): number | undefined {
+export function heardMs(vitals: Heard | undefined): number | undefined {
   const us = vitals?.link?.heardAtUs ?? 0n;
   return us > 0n ? Number(us) / 1000 : undefined;
 }
@@ -62,7 +67,7 @@ export function seconds(ms: number): string {
  * How long ago the worker was heard, for a column. Not every sign of life is told: as long as the server says that it hears the worker,
  * it is less than what makes a worker silent.
  */
-export function heardAgo(vitals: WorkerVitals | undefined, nowMs: number): string {
+export function heardAgo(vitals: Heard | undefined, nowMs: number): string {
   const heard = heardMs(vitals);
   if (heard === undefined) return unknown;
   if (vitals?.link?.state === WorkerLinkState.CONNECTED && nowMs - heard >= silentAfterMs)
@@ -79,23 +84,43 @@ export function workerClock(record: WorkerRecord, vitals: WorkerVitals | undefin
   switch (workerWord(record, vitals)) {
     case "Left":
       return `left ${clock(Number(record.leftAtUs), nowMs)}`;
-    case "Lost": {
-      if (heard === undefined) return "not heard since the server started";
-      const lostMs = heard + leaseMs;
-      return `lost for ${seconds(nowMs - lostMs)}, since ${clock(lostMs * 1000, nowMs)}`;
-    }
-    case "Silent": {
-      if (heard === undefined) return "not heard since the server started";
-      const silence = vitals?.connected
-        ? `silent for ${seconds(nowMs - heard)}`
-        : `link closed, heard ${seconds(nowMs - heard)} ago`;
-      const left = heard + leaseMs - nowMs;
-      return left > 0 ? `${silence}, lost in ${seconds(left + 999)}` : silence;
-    }
+    case "Lost":
+      return heard === undefined ? neverHeard : lostText(heard, nowMs);
+    case "Silent":
+      return heard === undefined ? neverHeard : silentText(heard, vitals?.connected === true, nowMs);
     case "Draining":
       return drainText(vitals);
     case "Connected":
       return "";
+  }
+}
+
+const neverHeard = "not heard since the server started";
+
+function lostText(heardMs: number, nowMs: number): string {
+  const lostMs = heardMs + leaseMs;
+  return `lost for ${seconds(nowMs - lostMs)}, since ${clock(lostMs * 1000, nowMs)}`;
+}
+
+function silentText(heardMs: number, connected: boolean, nowMs: number): string {
+  const silence = connected
+    ? `silent for ${seconds(nowMs - heardMs)}`
+    : `link closed, heard ${seconds(nowMs - heardMs)} ago`;
+  const left = heardMs + leaseMs - nowMs;
+  return left > 0 ? `${silence}, lost in ${seconds(left + 999)}` : silence;
+}
+
+/** How the worker of a job is heard: `connected, heard 0.4 s ago`. `nowMs` is the server's clock. */
+export function linkText(link: WorkerLink, nowMs: number): string {
+  const heard = heardMs({ link });
+  if (heard === undefined) return neverHeard;
+  switch (link.state) {
+    case WorkerLinkState.LOST:
+      return lostText(heard, nowMs);
+    case WorkerLinkState.SILENT:
+      return silentText(heard, true, nowMs);
+    default:
+      return `connected, heard ${heardAgo({ link }, nowMs)} ago`;
   }
 }
 
@@ -126,7 +151,7 @@ export function clockText(vitals: WorkerVitals | undefined): { text: string; bad
 }
 
 /** `2.1 ms`, `18 ms`, `1.2 s`: the round trip of the newest heartbeat; a dash if none is known. */
-export function roundTrip(vitals: WorkerVitals | undefined): string {
+export function roundTrip(vitals: Heard | undefined): string {
   const us = vitals?.link?.roundTripUs ?? 0;
   if (us === 0) return unknown;
   const ms = us / 1000;

@@ -1,10 +1,8 @@
 import type { JobRecord, WorkerRecord, WorkerVitals } from "@signalbox/protocol";
-import { bytes, unknown } from "../ui/format.ts";
+import { unknown } from "../ui/format.ts";
+import { heldBack } from "./link-facts.ts";
 import { seatKey, sectionsOf, takeSeats, workerJob, type Seats, type Section, type WorkerJob } from "./sections.ts";
 import { drainedBy, heardAgo, roundTrip, takesWork, workerClock, workerWord, type WorkerWord } from "./worker-state.ts";
-
-/** Lines that a worker holds back are worth a warning from here on: half of what its SDK holds before jobs wait. Bytes. */
-const manyBytes = 32_000_000;
 
 /** A worker as it is shown in the table and in its panel. */
 export interface WorkerView {
@@ -50,7 +48,7 @@ export function workerView(
 function buffered(vitals: WorkerVitals | undefined, word: WorkerWord): WorkerView["buffered"] {
   const link = vitals?.link;
   if (!link || link.heardAtUs === 0n || word === "Left") return { text: unknown, bad: false };
-  const count = Number(link.bufferedBytes);
+  const { text, bad } = heldBack(link);
   const heard = word === "Connected" || word === "Draining";
-  return { text: heard ? bytes(count) : `was ${bytes(count)}`, bad: count >= manyBytes };
+  return { text: heard ? text : `was ${text}`, bad };
 }
