@@ -183,13 +183,13 @@ test("input answers a prompt, is said to wait while nobody reads, and ends", asy
   await page.keyboard.type("Ada");
   await page.keyboard.press("Enter");
   await expect(log).toContainText("Hello, Ada.");
-  await expect(input.getByRole("status")).toContainText("read by the program");
+  await expect(input.getByRole("status")).toContainText("taken by the worker");
 
   // A worker that stands still reads nothing: the page says how much waits, and a second line is not lost.
   await worker.kill("SIGSTOP");
   await page.keyboard.type("Grace");
   await page.keyboard.press("Enter");
-  await expect(input.getByRole("status")).toContainText("sent, the program has not read it yet (6 bytes wait)");
+  await expect(input.getByRole("status")).toContainText("sent, not taken yet (6 bytes wait)");
   await worker.kill("SIGCONT");
   await expect(log).toContainText("Hello, Grace.");
 

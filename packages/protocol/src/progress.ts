@@ -33,8 +33,12 @@ export function isSilent(vitals: Vitals): boolean {
   return vitals.link?.state === WorkerLinkState.SILENT || vitals.link?.state === WorkerLinkState.LOST;
 }
 
-/** `184 k of 300 k files`, `2,000 files`; with `count` exact for the job page. Undefined before the first item of an unknown total. */
+/**
+ * `184 k of 300 k files`, `2,000 files`; with `count` exact for the job page. Undefined before the first item of an unknown total, and
+ * for a percentage that a program printed (a hundred items without a name): the share says it.
+ */
 export function itemsDone(vitals: Vitals, count: (value: number) => string = compact): string | undefined {
+  if (vitals.itemsTotal === 100n && !vitals.itemNoun) return undefined;
   const noun = vitals.itemNoun || "items";
   if (vitals.itemsTotal !== undefined)
     return `${count(Number(vitals.itemsDone))} of ${count(Number(vitals.itemsTotal))} ${noun}`;
@@ -98,12 +102,18 @@ export function progressText(job: JobRecord, vitals: Vitals | undefined, nowMs: 
           strong: "",
           text: `worker silent ${duration(nowMs - Number(vitals.link.heardAtUs) / 1000)}`,
         };
-      if (vitals?.stalledBy) return { share: done, strong: "", text: `stands: ${vitals.stalledBy}` };
+      if (vitals?.stalledBy) return { share: done, strong: "stands", text: `: ${vitals.stalledBy}` };
       if (done === undefined)
         return say("", items ? `no total declared · ${items}` : vitals?.phase || "no progress reported yet");
       return { share: done, strong: "", text: [eta(job, vitals), items].filter(Boolean).join(" · ") };
     }
   }
+}
+
+/** Why the job stands although it should run and its worker is heard; empty if it does not. */
+export function stalledBy(job: JobRecord, vitals: Vitals | undefined): string {
+  if (!vitals || isSilent(vitals) || vitals.attempt !== currentAttempt(job)?.number) return "";
+  return seenState(job).word === "Running" ? vitals.stalledBy : "";
 }
 
 /** When the newest attempt began, microseconds since the Unix epoch; that of the job if no attempt of its own is known; 0 if none has. */

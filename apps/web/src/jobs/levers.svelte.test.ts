@@ -276,9 +276,9 @@ describe("input", () => {
     await userEvent.keyboard("yes{Enter}");
     await until(() => room.inputs.length === 1);
     expect(room.inputs[0]).toEqual({ text: "yes\n", eof: false });
-    await until(() => state() === "sent, the program has not read it yet (4 bytes wait)");
+    await until(() => state() === "sent, not taken yet (4 bytes wait)");
     vitals(4n, 4n);
-    await until(() => state() === "read by the program");
+    await until(() => state() === "taken by the worker");
     await userEvent.keyboard("two{Shift>}{Enter}{/Shift}lines{Enter}");
     await until(() => room.inputs.length === 2);
     expect(room.inputs[1]?.text).toBe("two\nlines\n");

@@ -49,6 +49,11 @@ describe("the progress cell is never empty", () => {
     expect(plain(jobRecord(running), { itemsDone: 2000n, itemNoun: "lines" })).toBe("no total declared · 2,000 lines");
     expect(plain(jobRecord(running))).toBe("no progress reported yet");
   });
+  test("a percentage that a program printed is its share and nothing else", () => {
+    const printed = { itemsDone: 42n, itemsTotal: 100n, etaMs: 6_000n };
+    expect(plain(jobRecord(running), printed)).toBe("[0.42] ETA 6.0 s");
+    expect(plain(jobRecord(running), { ...printed, itemNoun: "files" })).toBe("[0.42] ETA 6.0 s · 42 of 100 files");
+  });
   test("a stall or a silent worker comes before numbers", () => {
     expect(plain(jobRecord(running), { ...work, stalledBy: "waiting for the log to drain" })).toContain(
       "stands: waiting for the log",
