@@ -1,6 +1,7 @@
 import axe from "axe-core";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { EndOutcome, JobState, Level, LeverOutcome, ReceiptState, RunMode } from "@signalbox/protocol";
+import { tick } from "svelte";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { page, userEvent } from "vitest/browser";
 import { render } from "vitest-browser-svelte";
@@ -298,8 +299,11 @@ describe("the job page", () => {
     room.setJob(running("alpha"));
     await open("/jobs/alpha");
     await until(() => document.querySelector('[role=group][aria-label^="Speed"]'));
-    await userEvent.click(page.getByRole("button", { name: "Faster" }));
-    await userEvent.click(page.getByRole("button", { name: "Faster" }));
+    // In one breath: the presses of a test's hand may lie farther apart than what is gathered.
+    const faster = page.getByRole("button", { name: "Faster" }).element() as HTMLElement;
+    faster.click();
+    await tick();
+    faster.click();
     await until(() => room.commands.length === 1);
     expect(room.commands[0]?.command?.action).toMatchObject({
       value: { value: { case: "speed", value: { itemsPerSecond: 1000 } } },
