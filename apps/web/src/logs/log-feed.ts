@@ -21,27 +21,40 @@ const settleMs = 50;
  */
 export class LogFeed implements Watched {
   readonly id: string;
-  readonly store = new LogStore();
+  readonly store: LogStore;
   /** Why lines that are looked at are not here; undefined if nothing is wrong. */
   fault: string | undefined;
   readonly #client: Client<typeof LogService>;
   readonly #jobId: string;
   readonly #attempt: number;
+  readonly #late: boolean;
   readonly #onChange: () => void;
-  #wanted = { from: 1, to: 1 };
+  #wanted: { readonly from: number; readonly to: number };
   #load: { readonly from: number; readonly to: number; readonly stop: AbortController } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #closed = false;
   #ends: { readonly atMs: number; readonly line: number }[] = [];
 
-  /** `onChange` is called after each change of the store or of `fault`. */
-  constructor(client: Client<typeof LogService>, jobId: string, attempt: number, onChange: () => void) {
+  /**
+   * `onChange` is called after each change of the store or of `fault`. With `lateFrom` it is the log of the attempt's late lines, which
+   * begins with that number.
+   */
+  constructor(
+    client: Client<typeof LogService>,
+    jobId: string,
+    attempt: number,
+    onChange: () => void,
+    lateFrom?: number,
+  ) {
     this.#client = client;
     this.#jobId = jobId;
     this.#attempt = attempt;
+    this.#late = lateFrom !== undefined;
     this.#onChange = onChange;
-    this.id = `log/${jobId}/${attempt}`;
+    this.id = `${this.#late ? "late-log" : "log"}/${jobId}/${attempt}`;
+    this.store = new LogStore(lateFrom);
+    this.#wanted = { from: this.store.beginLine, to: this.store.beginLine };
   }
 
   kind(): Subscription["kind"] {
@@ -53,7 +66,7 @@ export class LogFeed implements Watched {
         attempt: this.#attempt,
         start: { case: "last", value: lastLines },
         allowSkip: true,
-        late: false,
+        late: this.#late,
       },
     };
   }
@@ -125,11 +138,11 @@ export class LogFeed implements Watched {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      const from = Math.max(1, this.#wanted.from - marginLines);
+      const from = Math.max(this.store.beginLine, this.#wanted.from - marginLines);
       const to = Math.min(this.store.endLine, this.#wanted.to + marginLines);
       // The margin alone is no reason to read.
       const missing = this.store.firstMissing(
-        Math.max(1, this.#wanted.from - aheadLines),
+        Math.max(this.store.beginLine, this.#wanted.from - aheadLines),
         Math.min(this.store.endLine, this.#wanted.to + aheadLines),
       );
       if (missing) void this.#read(this.store.firstMissing(from, missing.from + 1) ?? missing, to);
@@ -147,6 +160,7 @@ export class LogFeed implements Watched {
           fromLine: BigInt(load.from),
           lineCount: BigInt(to - load.from),
           maxBytes: 512 * 1024,
+          late: this.#late,
         },
         { signal: load.stop.signal },
       );

@@ -1,5 +1,5 @@
 import type { Client } from "@connectrpc/connect";
-import type { LogService } from "@signalbox/protocol";
+import type { Gap, LogService } from "@signalbox/protocol";
 import type { CommandMarker } from "../jobs/history.ts";
 import type { Live } from "../live/live.svelte.ts";
 import { LogFeed } from "./log-feed.ts";
@@ -8,10 +8,14 @@ import { LogSurface, type MarkedLines, type SurfaceElements } from "./log-surfac
 
 /** What the bars around the log say. Replaced at most four times a second, and at once when the mode changes. */
 export interface LogSummary {
-  /** Lines stored. */
+  /** Number of the first line that there can be. */
+  readonly firstLine: number;
+  /** Lines stored, those inside declared gaps among them. */
   readonly lines: number;
   /** Numbers inside declared gaps. */
   readonly missingLines: number;
+  /** The gaps that were seen, by first line; all of them if they hold `missingLines`. */
+  readonly gaps: readonly Gap[];
   readonly textBytes: number;
   readonly linesPerSecond: number;
   /** Lines by level, indexed by Level. */
@@ -44,7 +48,10 @@ export class LogReader {
   #stale = true;
   #jumpTo: number | undefined;
 
-  /** `marked` is what the URL marks; `onMark` puts another mark there. */
+  /**
+   * `marked` is what the URL marks; `onMark` puts another mark there. With `lateFrom` it is the log of the attempt's late lines, which
+   * begins with that number.
+   */
   constructor(
     client: Client<typeof LogService>,
     live: Live,
@@ -52,21 +59,24 @@ export class LogReader {
     attempt: number,
     marked: MarkedLines | undefined,
     onMark: (marked: MarkedLines) => void,
+    lateFrom?: number,
   ) {
-    this.#feed = new LogFeed(client, jobId, attempt, () => {
+    const changed = () => {
       this.#stale = true;
       this.#surface?.invalidate();
-    });
+    };
+    this.#feed = new LogFeed(client, jobId, attempt, changed, lateFrom);
     this.#rows = new LogRows(this.#feed.store);
     this.#marked = marked;
     this.#jumpTo = marked?.from;
     this.#onMark = onMark;
     this.#unfollow = live.follow(this.#feed);
     this.#timers.push(setInterval(() => document.hidden || this.#refresh(), 250));
+    const { beginLine } = this.#feed.store;
     let told = { lines: 0, errors: 0 };
     this.#timers.push(
       setInterval(() => {
-        const now = { lines: this.#feed.store.endLine - 1, errors: errorsIn(this.#feed.store.levelCounts) };
+        const now = { lines: this.#feed.store.endLine - beginLine, errors: errorsIn(this.#feed.store.levelCounts) };
         const [lines, errors] = [now.lines - told.lines, now.errors - told.errors];
         told = now;
         // A reader is not told of lines that are not being read.
@@ -138,10 +148,18 @@ export class LogReader {
 
   /** To the next command (1) or the one before (-1), from the top of the screen. */
   toCommand(direction: 1 | -1): void {
-    const top = this.#surface?.topLine ?? 1;
+    const top = this.#surface?.topLine ?? this.#feed.store.beginLine;
     const lines = this.#rows.markers.map((marker) => marker.line);
     // A jump leaves its line in the upper third, a little below the top.
     const target = direction > 0 ? lines.find((line) => line > top + 20) : lines.findLast((line) => line < top);
+    if (target !== undefined) this.jump(target);
+  }
+
+  /** To the next gap from the top of the screen; behind the last one comes the first. */
+  toGap(): void {
+    const top = this.#surface?.topLine ?? 1;
+    const lines = this.#feed.store.gaps.map((gap) => Number(gap.firstLine));
+    const target = lines.find((line) => line > top + 20) ?? lines[0];
     if (target !== undefined) this.jump(target);
   }
 
@@ -183,7 +201,7 @@ export class LogReader {
   #modeChanged(): void {
     const { store } = this.#feed;
     this.#left = undefined;
-    if (this.#surface && !this.#surface.following && store.endLine > 1)
+    if (this.#surface && !this.#surface.following && store.endLine > store.beginLine)
       this.#rows.divider = { line: store.endLine, atMs: Date.now() };
     this.#stale = true;
     this.#refresh();
@@ -197,18 +215,22 @@ export class LogReader {
     this.#stale = false;
     const following = this.#surface?.following ?? true;
     // Who comes by a link to a line has left nothing: what is new counts from the first news of the end.
-    if (!following && store.endLine > 1) this.#left ??= { line: store.endLine, errors: errorsIn(store.levelCounts) };
+    if (!following && store.endLine > store.beginLine)
+      this.#left ??= { line: store.endLine, errors: errorsIn(store.levelCounts) };
     const left = this.#left ?? { line: store.endLine, errors: errorsIn(store.levelCounts) };
     this.#summary = {
-      lines: store.endLine - 1,
+      firstLine: store.beginLine,
+      lines: store.endLine - store.beginLine,
       missingLines: store.missingLines,
+      gaps: store.gaps,
       textBytes: store.textBytes,
       linesPerSecond,
       levelCounts: store.levelCounts,
       following,
       newLines: following ? 0 : Math.max(0, store.endLine - left.line),
       newErrors: following ? 0 : Math.max(0, errorsIn(store.levelCounts) - left.errors),
-      hasDivider: !!this.#rows.divider && this.#rows.divider.line < store.endLine && this.#rows.divider.line > 1,
+      hasDivider:
+        !!this.#rows.divider && this.#rows.divider.line < store.endLine && this.#rows.divider.line > store.beginLine,
       sealed: store.sealed,
       fault: this.#feed.fault,
     };
@@ -216,8 +238,10 @@ export class LogReader {
 }
 
 const nothing: LogSummary = {
+  firstLine: 1,
   lines: 0,
   missingLines: 0,
+  gaps: [],
   textBytes: 0,
   linesPerSecond: 0,
   levelCounts: [0, 0, 0, 0, 0, 0, 0],

@@ -1,5 +1,6 @@
-import { GapCause, Level } from "@signalbox/protocol";
-import { clock, exact, logTime, moment, plural, step } from "../ui/format.ts";
+import { Level } from "@signalbox/protocol";
+import { clock, exact, logTime, moment, step } from "../ui/format.ts";
+import { gapWords } from "./gap-words.ts";
 import { lineSpans, rawSpans } from "./line-text.ts";
 import type { LogRow } from "./log-rows.ts";
 import { overwrites, sourceWord } from "./log-rows.ts";
@@ -28,16 +29,8 @@ export class RowElement {
         break;
       case "gap": {
         this.root.className = `row gap${state}`;
-        const range = row.line === row.last ? exact(row.line) : `${exact(row.line)} – ${exact(row.last)}`;
-        this.#between(
-          element("b", "", `${plural(Number(row.gap.lineCount), "line")} missing`),
-          element("span", "", range),
-          element(
-            "span",
-            "",
-            `${gapReason(row.gap.cause)}${row.gap.detail ? `: ${row.gap.detail}` : ""}. Cannot be loaded.`,
-          ),
-        );
+        const { count, range, cause } = gapWords(row.gap);
+        this.#between(element("b", "", count), element("span", "", range), element("span", "", cause));
         break;
       }
       case "marker": {
@@ -161,23 +154,6 @@ function levelClass(level: Level): string {
   if (level >= Level.ERROR) return "error";
   if (level === Level.WARN) return "warn";
   return level === Level.DEBUG || level === Level.TRACE ? "debug" : "";
-}
-
-function gapReason(cause: GapCause): string {
-  switch (cause) {
-    case GapCause.DROPPED_DEBUG:
-      return "the worker's spool was full, oldest DEBUG lines dropped";
-    case GapCause.DROPPED_OLDEST:
-      return "the worker's spool was full, oldest lines dropped";
-    case GapCause.SPOOL_CORRUPT:
-      return "a part of the worker's spool was damaged and set aside";
-    case GapCause.STORE_ROLLBACK:
-      return "the server's store was set back to an older state";
-    case GapCause.REFUSED:
-      return "the server refused these lines as malformed";
-    default:
-      return "the worker declared them missing";
-  }
 }
 
 function element<K extends keyof HTMLElementTagNameMap>(

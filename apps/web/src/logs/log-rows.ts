@@ -69,7 +69,7 @@ export class LogRows {
     const block = this.#store.block(line);
     if (block?.gap) return block.from;
     let head = line;
-    while (head > 1)
+    while (head > this.#store.beginLine)
       if (head % joinWithin === 0 && this.#isThrough(head - joinWithin)) head -= joinWithin;
       else if (this.#joinsBefore(head)) head--;
       else break;
@@ -99,7 +99,7 @@ export class LogRows {
 
   /** The head before `head`; undefined at the start. */
   before(head: number): number | undefined {
-    return head > 1 ? this.head(Math.min(head, this.#store.endLine) - 1) : undefined;
+    return head > this.#store.beginLine ? this.head(Math.min(head, this.#store.endLine) - 1) : undefined;
   }
 
   #content(head: number): Extract<LogRow, { kind: "line" | "gap" }> | undefined {

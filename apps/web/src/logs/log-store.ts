@@ -27,12 +27,14 @@ const lineBytes = 20;
  * missing anywhere: they were not loaded yet, or were evicted.
  */
 export class LogStore {
+  /** Number of the first line that there can be. Late lines have the numbers that their worker gave them. */
+  readonly beginLine: number;
   /** Rises with each change. */
   version = 0;
   /** How often everything was forgotten. */
   resets = 0;
   /** Number after the newest line that is stored on the server, whether it is here or not. */
-  endLine = 1;
+  endLine: number;
   /** Lines of the attempt by level, indexed by Level. */
   levelCounts: readonly number[] = [0, 0, 0, 0, 0, 0, 0];
   /** Bytes of text of the attempt up to `endLine`, as far as is known. */
@@ -45,16 +47,21 @@ export class LogStore {
   readonly #gaps = new Map<number, Gap>();
   #costBytes = 0;
   #markLine = 0;
-  #arrivedEnd = 1;
+  #arrivedEnd: number;
+  #sortedGaps: readonly Gap[] | undefined;
+
+  constructor(beginLine = 1) {
+    this.beginLine = this.endLine = this.#arrivedEnd = beginLine;
+  }
 
   /** Estimated memory in use. */
   get costBytes(): number {
     return this.#costBytes;
   }
 
-  /** Gaps that were seen, by first line; they are never evicted. */
+  /** Gaps that were seen, by first line; they are never evicted. The same array until another one is seen. */
   get gaps(): readonly Gap[] {
-    return [...this.#gaps.values()].sort((a, b) => Number(a.firstLine - b.firstLine));
+    return (this.#sortedGaps ??= [...this.#gaps.values()].sort((a, b) => Number(a.firstLine - b.firstLine)));
   }
 
   /**
@@ -81,6 +88,7 @@ export class LogStore {
     if (stored.case === "seal") this.sealed = true;
     else if (stored.case === "gap") {
       const from = Number(stored.value.firstLine);
+      if (!this.#gaps.has(from)) this.#sortedGaps = undefined;
       this.#gaps.set(from, stored.value);
       this.#insert({
         from,
@@ -158,10 +166,10 @@ export class LogStore {
     this.resets++;
     this.#blocks.length = 0;
     this.#gaps.clear();
+    this.#sortedGaps = undefined;
     this.#costBytes = 0;
     this.#markLine = 0;
-    this.#arrivedEnd = 1;
-    this.endLine = 1;
+    this.#arrivedEnd = this.endLine = this.beginLine;
     this.levelCounts = [0, 0, 0, 0, 0, 0, 0];
     this.textBytes = this.missingLines = 0;
     this.sealed = false;

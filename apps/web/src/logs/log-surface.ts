@@ -39,7 +39,7 @@ export interface MarkedLines {
  */
 export class LogSurface {
   #following = true;
-  #anchor: { line: number; key: string } = { line: 1, key: "" };
+  #anchor: { line: number; key: string };
   /** How far the viewport's top is below the anchor row's top, px. May be beyond the row until the next paint. */
   #offset = 0;
   #marked: MarkedLines | undefined;
@@ -60,6 +60,7 @@ export class LogSurface {
 
   constructor(store: LogStore, rows: LogRows, parts: SurfaceElements, events: SurfaceEvents) {
     this.#store = store;
+    this.#anchor = { line: store.beginLine, key: "" };
     this.#rows = rows;
     this.#parts = parts;
     this.#events = events;
@@ -129,8 +130,7 @@ export class LogSurface {
   /** Brings a line to the upper third of the screen and stays there. */
   jump(line: number): void {
     this.read();
-    const head = this.#rows.head(Math.max(1, Math.min(line, this.#store.endLine - 1)));
-    this.#anchor = { line: head, key: "" };
+    this.#anchor = { line: this.#headOf(line), key: "" };
     this.#offset = -Math.floor(this.#parts.scroller.clientHeight / 3);
     this.invalidate();
   }
@@ -138,7 +138,7 @@ export class LogSurface {
   /** Goes to the first line. */
   toStart(): void {
     this.read();
-    this.#anchor = { line: 1, key: "" };
+    this.#anchor = { line: this.#store.beginLine, key: "" };
     this.#offset = 0;
     this.invalidate();
   }
@@ -201,7 +201,7 @@ export class LogSurface {
   #rowsAround(height: number): { rows: LogRow[]; start: boolean; end: boolean } {
     const { endLine } = this.#store;
     const above = Math.max(0, -this.#offset) + (this.#measures ? height : 6 * lineHeight);
-    const anchorHead = this.#rows.head(Math.min(this.#anchor.line, Math.max(1, endLine - 1)));
+    const anchorHead = this.#headOf(this.#anchor.line);
     const rows: LogRow[] = [];
     let head = anchorHead;
     for (let px = 0; px < above;) {
@@ -210,7 +210,7 @@ export class LogSurface {
       head = before;
       for (const row of this.#rows.at(head)) px += leastHeight(row);
     }
-    const start = head === 1;
+    const start = head === this.#store.beginLine;
     const below = height + Math.max(0, this.#offset) + (this.#measures ? height : 6 * lineHeight);
     let px = 0;
     for (; px < below || head <= anchorHead; head = this.#rows.after(head)) {
@@ -220,6 +220,12 @@ export class LogSurface {
       if (head >= endLine) return { rows, start, end: true };
     }
     return { rows, start, end: false };
+  }
+
+  /** First line of the row that shows `line`, or else the row nearest to it. */
+  #headOf(line: number): number {
+    const { beginLine, endLine } = this.#store;
+    return this.#rows.head(Math.max(beginLine, Math.min(line, endLine - 1)));
   }
 
   /** Whether rows may be taller than their least height. */
@@ -318,25 +324,26 @@ export class LogSurface {
     this.#parts.content.style.transform = `translateY(${-Math.round(top)}px)`;
     const bottom = tops.findLastIndex((rowTop) => rowTop < top + height);
     const last = shown.rows[Math.max(at, bottom)];
+    const { beginLine } = this.#store;
     this.#shownLines = {
-      from: row?.line ?? 1,
-      to: last ? (last.kind === "line" || last.kind === "gap" ? last.last : last.line) + 1 : 1,
+      from: row?.line ?? beginLine,
+      to: last ? (last.kind === "line" || last.kind === "gap" ? last.last : last.line) + 1 : beginLine,
     };
     return true;
   }
 
   #paintBar(height: number): void {
-    const lines = Math.max(1, this.#store.endLine - 1);
+    const { beginLine } = this.#store;
+    const lines = Math.max(1, this.#store.endLine - beginLine);
     const visible = height / lineHeight;
-    const share = this.#following
-      ? 1
-      : Math.min(1, (this.#anchor.line - 1 + Math.min(1, this.#offset / lineHeight)) / Math.max(1, lines - visible));
+    const passed = this.#anchor.line - beginLine + Math.min(1, this.#offset / lineHeight);
+    const share = this.#following ? 1 : Math.min(1, passed / Math.max(1, lines - visible));
     const marks: MapMark[] = [
       ...this.#rows.markers.map((marker) => ({ line: marker.line, kind: "marker" })),
       ...this.#store.gaps.map((gap) => ({ line: Number(gap.firstLine), kind: "gap" })),
       ...(this.#rows.divider ? [{ line: this.#rows.divider.line, kind: "divider" }] : []),
     ];
-    this.#bar.paint({ lines, top: this.#anchor.line, visible, share }, marks);
+    this.#bar.paint({ first: beginLine, lines, top: this.#anchor.line, visible, share }, marks);
   }
 
   // ---- input
@@ -367,9 +374,9 @@ export class LogSurface {
   #dragTo(share: number): void {
     const { scroller } = this.#parts;
     this.read();
-    const lines = Math.max(0, this.#store.endLine - 1 - scroller.clientHeight / lineHeight);
-    const line = 1 + Math.round(share * lines);
-    this.#anchor = { line: this.#rows.head(Math.max(1, Math.min(line, this.#store.endLine - 1))), key: "" };
+    const { beginLine, endLine } = this.#store;
+    const lines = Math.max(0, endLine - beginLine - scroller.clientHeight / lineHeight);
+    this.#anchor = { line: this.#headOf(beginLine + Math.round(share * lines)), key: "" };
     // At the very bottom the last row stands at the bottom, markers behind it included.
     this.#offset = share >= 1 ? scroller.clientHeight : 0;
     this.invalidate();

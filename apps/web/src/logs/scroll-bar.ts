@@ -17,6 +17,8 @@ export interface ScrollBarEvents {
 
 /** Where the log is, as the bar shows it. Counted in lines. */
 export interface ScrollPlace {
+  /** Number of the log's first line. */
+  readonly first: number;
   readonly lines: number;
   /** Line at the top of the screen. */
   readonly top: number;
@@ -79,24 +81,25 @@ export class ScrollBar {
   }
 
   /** Draws thumb and map. A thumb that is held stays under the pointer. */
-  paint({ lines, top, visible, share }: ScrollPlace, marks: readonly MapMark[]): void {
+  paint({ first, lines, top, visible, share }: ScrollPlace, marks: readonly MapMark[]): void {
     const { bar, thumb, map } = this.#parts;
     const height = bar.clientHeight;
     const thumbHeight = Math.max(28, Math.min(height, (height * visible) / lines));
     if (this.#grab === undefined) thumb.style.top = `${Math.round(share * (height - thumbHeight))}px`;
     thumb.style.height = `${Math.round(thumbHeight)}px`;
     thumb.hidden = lines <= visible;
-    bar.setAttribute("aria-valuemax", String(lines));
-    bar.setAttribute("aria-valuenow", String(Math.min(lines, top)));
+    bar.setAttribute("aria-valuemin", String(first));
+    bar.setAttribute("aria-valuemax", String(first + lines - 1));
+    bar.setAttribute("aria-valuenow", String(Math.min(first + lines - 1, top)));
     const drawn = marks.slice(-maxMarks);
-    const signature = drawn.map((mark) => `${mark.kind}${Math.round((mark.line / lines) * height)}`).join();
+    const signature = drawn.map((mark) => `${mark.kind}${Math.round(((mark.line - first) / lines) * height)}`).join();
     if (signature === this.#signature) return;
     this.#signature = signature;
     map.replaceChildren(
       ...drawn.map((mark) => {
         const tick = document.createElement("i");
         tick.className = mark.kind;
-        tick.style.top = `${Math.min(99.5, ((mark.line - 1) / lines) * 100)}%`;
+        tick.style.top = `${Math.min(99.5, ((mark.line - first) / lines) * 100)}%`;
         return tick;
       }),
     );
