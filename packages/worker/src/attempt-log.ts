@@ -3,7 +3,8 @@ import { Bell } from "./bell.ts";
 import type { Clock } from "./clock.ts";
 import { boundFields, type Fields } from "./fields.ts";
 import type { BudgetShare, LineBudget } from "./line-budget.ts";
-import { LineSplitter, PARTIAL_MS } from "./line-splitter.ts";
+import { LineSplitter, PARTIAL_MS, type PieceCutter, type TakePiece } from "./line-splitter.ts";
+import type { LineGuard } from "./redaction/line-guard.ts";
 import { UnackedLines, type GapRun, type LineRun } from "./unacked-lines.ts";
 
 /** A chunk is encoded when so many bytes wait. */
@@ -16,6 +17,14 @@ const builderBytes = 192 * 1024;
 const scratchBytes = 16 * 1024;
 // The two clocks drift apart slowly, so one is read for every line and the other now and then, milliseconds.
 const wallEveryMs = 50;
+
+/** What the log of an attempt stands on. */
+export interface AttemptLogOptions {
+  readonly budget: LineBudget;
+  readonly clock: Clock;
+  readonly onRoom: () => void;
+  readonly guard?: LineGuard | undefined;
+}
 
 /**
  * The log of one attempt at the worker: splits what the job prints into numbered lines, encodes them, and keeps them until the server
@@ -33,7 +42,8 @@ export class AttemptLog {
   readonly #clock: Clock;
   readonly #share: BudgetShare;
   readonly #unacked = new UnackedLines();
-  readonly #splitters = new Map<Source, LineSplitter>();
+  readonly #guard: LineGuard | undefined;
+  readonly #splitters = new Map<Source, PieceCutter>();
   #resolveDrained: () => void = () => undefined;
   #builder: ChunkBuilder | undefined;
   #scratch: Buffer | undefined;
@@ -51,9 +61,10 @@ export class AttemptLog {
   #partialTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** `onRoom` is called when the worker's line budget is full no longer. */
-  constructor({ budget, clock, onRoom }: { budget: LineBudget; clock: Clock; onRoom: () => void }) {
+  /** `onRoom` is called when the worker's line budget is full no longer. `guard` masks secrets; undefined: there are none. */
+  constructor({ budget, clock, onRoom, guard }: AttemptLogOptions) {
     this.#clock = clock;
+    this.#guard = guard;
     this.#share = budget.open(onRoom);
     this.drained = new Promise((resolve) => {
       this.#resolveDrained = resolve;
@@ -119,8 +130,10 @@ export class AttemptLog {
     this.#fields = undefined;
     splitter.startLine();
     this.#level = level;
-    this.#fields = fields && boundFields(fields);
+    this.#fields = fields && boundFields(fields, this.#guard?.value);
     splitter.write(this.#encode(text), nowMs);
+    // Nothing of a line waits for what may follow it.
+    splitter.startLine();
     this.#added();
   }
 
@@ -133,7 +146,7 @@ export class AttemptLog {
   /** No line will follow. */
   close(): void {
     if (this.#closed) return;
-    this.mark();
+    this.#cutPartials((splitter) => splitter.startLine());
     this.#closed = true;
     clearTimeout(this.#partialTimer);
     this.ready.ring();
@@ -204,10 +217,11 @@ export class AttemptLog {
     return nowMs;
   }
 
-  #splitter(source: Source): LineSplitter {
+  #splitter(source: Source): PieceCutter {
     let splitter = this.#splitters.get(source);
     if (!splitter) {
-      splitter = new LineSplitter((bytes, continues, timeMs) => this.#take(bytes, continues, timeMs, source));
+      const take: TakePiece = (bytes, continues, timeMs) => this.#take(bytes, continues, timeMs, source);
+      splitter = this.#guard?.splitter(take) ?? new LineSplitter(take);
       this.#splitters.set(source, splitter);
     }
     return splitter;
@@ -303,13 +317,13 @@ export class AttemptLog {
   }
 
   /** Splitters that hold unfinished bytes, oldest first. */
-  #partials(): LineSplitter[] {
+  #partials(): PieceCutter[] {
     return [...this.#splitters.values()]
       .filter((splitter) => splitter.expiresAtMs !== undefined)
       .sort((a, b) => (a.expiresAtMs ?? 0) - (b.expiresAtMs ?? 0));
   }
 
-  #cutPartials(cut: (splitter: LineSplitter) => void): void {
+  #cutPartials(cut: (splitter: PieceCutter) => void): void {
     if (this.#closed) return;
     this.#now();
     this.#level = Level.UNSPECIFIED;

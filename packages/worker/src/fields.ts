@@ -6,14 +6,20 @@ export const MAX_FIELDS = 64;
 /** Most characters that the fields of a line keep, names and values together. */
 export const MAX_FIELD_CHARACTERS = 8 * 1024;
 
-/** The fields as text, within bounds: a value that is too long ends in '…', and what does not fit any more is left out. */
-export function boundFields(fields: Fields): Record<string, string> | undefined {
+/**
+ * The fields as text, within bounds: a value that is too long ends in '…', and what does not fit any more is left out. `mask` masks the
+ * secrets of a value, before it is cut.
+ */
+export function boundFields(
+  fields: Fields,
+  mask: (value: string) => string = (value) => value,
+): Record<string, string> | undefined {
   const bounded: Record<string, string> = {};
   let count = 0;
   let room = MAX_FIELD_CHARACTERS;
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined || value === null || name === "") continue;
-    const text = String(value);
+    const text = mask(String(value));
     room -= name.length;
     if (room <= 0 || count === MAX_FIELDS) break;
     bounded[name] = (text.length > room ? `${text.slice(0, room - 1)}…` : text).toWellFormed();

@@ -3,6 +3,20 @@ import { MAX_PIECE_BYTES } from "@signalbox/protocol";
 /** Takes one piece. `bytes` is a view that is only good during the call; `timeMs` is when its first byte arrived. */
 export type TakePiece = (bytes: Uint8Array, continues: boolean, timeMs: number) => void;
 
+/** Cuts the bytes of one source into pieces. */
+export interface PieceCutter {
+  /** When the bytes that wait must go, on the clock that `write` is told; undefined if none wait. */
+  readonly expiresAtMs: number | undefined;
+  /** Takes bytes that arrived at `nowMs`. They are copied if they have to wait. */
+  write(bytes: Uint8Array, nowMs: number): void;
+  /** Cuts what has waited for 100 ms. */
+  cutExpired(nowMs: number): void;
+  /** Cuts what waits for its newline, now. */
+  cut(): void;
+  /** The next piece begins a new line, whatever came before. Cuts everything that waits. */
+  startLine(): void;
+}
+
 const newline = 0x0a;
 
 /** How long bytes without a newline wait for one, milliseconds. */
@@ -12,7 +26,7 @@ export const PARTIAL_MS = 100;
  * Cuts the bytes of one source into pieces: at each newline, at 64 KiB but never inside a UTF-8 sequence, and, through `cutExpired`,
  * 100 ms after the first byte of the piece. Concatenated pieces are exactly the bytes written. No piece is empty.
  */
-export class LineSplitter {
+export class LineSplitter implements PieceCutter {
   readonly #take: TakePiece;
   #pending: Uint8Array | undefined;
   #pendingBytes = 0;

@@ -1,0 +1,84 @@
+const begin = Buffer.from("-----BEGIN ");
+const end = Buffer.from("-----END ");
+const beginLine = /-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----/;
+const endMark = /-----END (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----/;
+/** The lines of a key are 64 or 76 characters long, but for the last. */
+const fullLine = 40;
+/** A key of 16,384 bits has 200 lines. */
+const longestBlockLines = 400;
+/** Lines before the key itself: `Proc-Type: 4,ENCRYPTED` and an empty one. */
+const mostHeaders = 8;
+
+/**
+ * Follows the lines of one source through private keys in PEM, so that all lines between BEGIN and END are masked, whatever a logger puts
+ * before them: the last word of each is the key. A block that does not go on like one is over.
+ */
+export class PrivateKeyBlock {
+  #linesLeft = 0;
+  #headersLeft = 0;
+  #wasLast = false;
+
+  /** Whether the next line may belong to a key. */
+  get isOpen(): boolean {
+    return this.#linesLeft > 0;
+  }
+
+  /** What of the next line is secret, as a range of bytes; undefined: nothing. */
+  next(line: Buffer): [number, number] | undefined {
+    if (!this.isOpen && !line.includes(begin)) return undefined;
+    // One character a byte, so that places in the text are places in the line.
+    const text = line.toString("latin1");
+    const opened = beginLine.exec(text);
+    if (opened) return this.#open(text, opened.index + opened[0].length);
+    if (!this.isOpen) return undefined;
+    this.#linesLeft--;
+    if (line.includes(end) && endMark.test(text)) return this.#close(text);
+    return this.#inside(text);
+  }
+
+  #open(text: string, from: number): [number, number] | undefined {
+    const closed = endMark.exec(text.slice(from));
+    // In one line, as in JSON or in a variable.
+    if (closed) return this.#range(from, from + closed.index);
+    this.#linesLeft = longestBlockLines;
+    this.#headersLeft = mostHeaders;
+    this.#wasLast = false;
+    return this.#range(from, text.trimEnd().length);
+  }
+
+  #close(text: string): [number, number] | undefined {
+    this.#linesLeft = 0;
+    const until = endMark.exec(text)?.index ?? 0;
+    return this.#range(wordBefore(text, until), until);
+  }
+
+  #inside(text: string): [number, number] | undefined {
+    const to = text.trimEnd().length;
+    const from = wordBefore(text, to);
+    const isFull = to - from >= fullLine;
+    if (!isFull && this.#headersLeft > 0 && (from === to || text.slice(0, from).endsWith(": "))) {
+      this.#headersLeft--;
+      return undefined;
+    }
+    this.#headersLeft = 0;
+    if (from === to || this.#wasLast) {
+      this.#linesLeft = 0;
+      return undefined;
+    }
+    this.#wasLast = !isFull;
+    return this.#range(from, to);
+  }
+
+  #range(from: number, to: number): [number, number] | undefined {
+    return to > from ? [from, to] : undefined;
+  }
+}
+
+/** Where the base64 word begins that ends at `to`; quotes and commas behind it belong to it. */
+function wordBefore(text: string, to: number): number {
+  let at = to;
+  while (at > 0 && `"',`.includes(text[at - 1] ?? "")) at--;
+  const end = at;
+  while (at > 0 && /[A-Za-z0-9+/=\\]/.test(text[at - 1] ?? "")) at--;
+  return at === end ? to : at;
+}
