@@ -1,12 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { dataFolder, readConnectConfig } from "@signalbox/worker/config";
+import { dataFolder, parseAddresses, readConnectConfig } from "@signalbox/worker/config";
 import { CliError, exitCodes, usageError } from "./exit-codes.ts";
 import { readLogin } from "./login-file.ts";
 
 /** Where the server is that a command speaks to, and what lets it in. */
 export interface Address {
+  /** All addresses of it, with commas between. */
   readonly url: string;
+  readonly urls: readonly [string, ...string[]];
   /** Where browsers reach it, as far as this machine knows; undefined: it does not. */
   readonly operatorUrl: string | undefined;
   /** The token that login stored for it; undefined: it is found as workers find it. */
@@ -31,16 +33,18 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
   const here = local?.workerUrl;
   const url = given ?? (env.SIGNALBOX_DATA ? here : (login?.url ?? here));
   const token = env.SIGNALBOX_TOKEN || env.SIGNALBOX_TOKEN_FILE ? undefined : login;
-  const stored = token && url !== undefined && sameOrigin(token.url, url) ? token.token : undefined;
+  const stored = token && url !== undefined && isOneServer(url, token.url) ? token.token : undefined;
   let config;
   try {
     config = readConnectConfig({ ...(url ? { url } : {}), ...(stored ? { token: stored } : {}), workerId: "cli" }, env);
   } catch (error) {
     throw usageError(error instanceof Error ? sentence(error.message) : String(error), "Set --url or SIGNALBOX_URL.");
   }
+  const words = config.urls.join(",");
   return {
-    url: config.url,
-    operatorUrl: here && sameOrigin(here, config.url) ? local.operatorUrl : undefined,
+    url: words,
+    urls: config.urls,
+    operatorUrl: here && isOneServer(words, here) ? local.operatorUrl : undefined,
     storedToken: stored,
     tokenFrom: stored
       ? "signalbox login"
@@ -54,7 +58,7 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
         const sought = env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token");
         throw new CliError(
           exitCodes.notAllowed,
-          `No token for ${config.url}: ${sought} cannot be read.`,
+          `No token for ${words}: ${sought} cannot be read.`,
           "Sign in with: signalbox login URL. Or set SIGNALBOX_TOKEN or SIGNALBOX_TOKEN_FILE.",
           { cause: error },
         );
@@ -75,8 +79,15 @@ async function readServerFile(folder: string): Promise<{ workerUrl: string; oper
   }
 }
 
-function sameOrigin(a: string, b: string): boolean {
-  return URL.canParse(a) && URL.canParse(b) && new URL(a).origin === new URL(b).origin;
+/** Whether all addresses in `urls` are among those of a server that is known by `known`. */
+function isOneServer(urls: string, known: string): boolean {
+  try {
+    const origins = new Set(parseAddresses(known).map((url) => new URL(url).origin));
+    return parseAddresses(urls).every((url) => origins.has(new URL(url).origin));
+  } catch {
+    // What is no address is nobody's; whoever uses it says so.
+    return false;
+  }
 }
 
 function sentence(text: string): string {

@@ -57,7 +57,9 @@ export function explain(error: unknown, address: Address, what = ""): CliError {
 
 /** Whether no connection could be made. */
 export function couldNotConnect(error: unknown): boolean {
-  return systemErrors(error).some((code) => /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code));
+  return systemErrors(error).some((code) =>
+    /^(ECONNREFUSED|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code),
+  );
 }
 
 function hasSystemError(error: unknown): boolean {

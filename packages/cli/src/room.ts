@@ -28,13 +28,9 @@ export interface Room {
 /** Prepares to speak to the server at an address; connects with the first call. Throws CliError without a token. */
 export async function openRoom(address: Address): Promise<Room> {
   const token = await address.readToken();
-  const session = new Http2Sessions(
-    address.url,
-    { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
-    { settings: { initialWindowSize: windowBytes } },
-  );
+  const session = new Http2Sessions(address.urls, { windowBytes });
   const transport = createGrpcTransport({
-    baseUrl: address.url,
+    baseUrl: address.urls[0],
     sessionManager: session,
     defaultTimeoutMs: callTimeoutMs,
     acceptCompression: [],

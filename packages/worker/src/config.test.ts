@@ -25,11 +25,11 @@ describe("where a worker finds its server", () => {
       { url: "http://told:1", token: "told", workerId: "told", metadata: { a: "b" } },
       env,
     );
-    expect(told).toMatchObject({ url: "http://told:1", workerId: "told", metadata: { a: "b" } });
+    expect(told).toMatchObject({ urls: ["http://told:1"], workerId: "told", metadata: { a: "b" } });
     expect(await told.readToken()).toBe("told");
     const asked = readConnectConfig({}, env);
     expect(asked).toMatchObject({
-      url: "http://env:1",
+      urls: ["http://env:1"],
       workerId: "env",
       metadata: { pod_name: "pod", namespace: "space" },
     });
@@ -38,7 +38,7 @@ describe("where a worker finds its server", () => {
 
   test("is this machine if nobody says anything, under a name of its own", () => {
     const config = readConnectConfig({}, {});
-    expect(config.url).toBe("http://127.0.0.1:9090");
+    expect(config.urls).toEqual(["http://127.0.0.1:9090"]);
     expect(config.workerId).toContain(`:${process.pid}`);
     expect(readConnectConfig({}, { POD_NAME: "pod-1" }).workerId).toBe("pod-1");
   });
@@ -58,9 +58,23 @@ describe("where a worker finds its server", () => {
     expect(await config.readToken()).toBe("late");
   });
 
+  test("may have several addresses, in a list or with commas between", () => {
+    const urls = ["http://one:9090", "https://two", "http://[::1]:9090/behind"];
+    expect(readConnectConfig({ url: urls }, {}).urls).toEqual(urls);
+    expect(readConnectConfig({ url: ` ${urls.join("/ , ")}, http://ONE:9090/,` }, {}).urls).toEqual(urls);
+    expect(readConnectConfig({}, { SIGNALBOX_URL: urls.join(",") }).urls).toEqual(urls);
+  });
+
   test.each([
-    ["ftp://host", "the server's url"],
-    ["host:9090", "the server's url"],
+    ["ftp://host", '"ftp://host": it must begin with http:// or https://'],
+    ["host:9090", '"host:9090": it must begin with http:// or https://'],
+    ["http://one:9090,two:9090", '"two:9090": it must begin with http:// or https://'],
+    ["http://one:port", '"http://one:port": it must be http://host:port'],
+    ["http://one:0", '"http://one:0": there is no port 0'],
+    ["http://me:secret@one:9090", '"http://…@one:9090": it must not hold a name or a password'],
+    ["http://one:9090?a=b", "nothing may follow after the port and path"],
+    [" , ", "the server's address is empty"],
+    [Array.from({ length: 33 }, (_, i) => `http://host-${i}`), "33 addresses: at most 32"],
   ])("cannot be %s", (url, message) => {
     expect(() => readConnectConfig({ url }, {})).toThrow(message);
   });

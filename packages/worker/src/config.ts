@@ -1,11 +1,17 @@
 import { readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
+import { parseAddresses } from "./addresses.ts";
+
+export { parseAddresses };
 
 /** Where a worker finds its server, and who it is. What is left out comes from the environment. */
 export interface ConnectOptions {
-  /** Default: SIGNALBOX_URL, else http://127.0.0.1:9090 */
-  readonly url?: string;
+  /**
+   * One or more addresses of the server, http:// or https://; several in a list, or in one text with commas between. Each name may stand
+   * for several machines: all are tried until one answers. Default: SIGNALBOX_URL, else http://127.0.0.1:9090
+   */
+  readonly url?: string | readonly string[];
   /** Default: SIGNALBOX_TOKEN, else the file SIGNALBOX_TOKEN_FILE, else the file `token` in the data folder SIGNALBOX_DATA (~/.signalbox). */
   readonly token?: string;
   /** Stable name; two processes with one name push each other out. Default: SIGNALBOX_WORKER_ID, else POD_NAME, else host and process. */
@@ -16,7 +22,8 @@ export interface ConnectOptions {
 
 /** Everything that {@link ConnectOptions} leave open, decided. */
 export interface ConnectConfig {
-  readonly url: string;
+  /** At least one. */
+  readonly urls: readonly [string, ...string[]];
   readonly workerId: string;
   readonly metadata: Record<string, string>;
   /**
@@ -30,15 +37,13 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Decides what the options leave open. Throws TypeError. */
 export function readConnectConfig(options: ConnectOptions, env: Env = process.env): ConnectConfig {
-  const url = options.url ?? (env.SIGNALBOX_URL || "http://127.0.0.1:9090");
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
-    throw new TypeError(`the server's url is ${JSON.stringify(url)}: it must begin with http:// or https://`);
+  const urls = parseAddresses(options.url ?? (env.SIGNALBOX_URL || "http://127.0.0.1:9090"));
   const workerId =
     options.workerId ?? (env.SIGNALBOX_WORKER_ID || env.POD_NAME || `${hostname().slice(0, 80)}:${process.pid}`);
   if (!/^[A-Za-z0-9._:-]{1,100}$/.test(workerId))
     throw new TypeError(`the worker id is ${JSON.stringify(workerId)}: it must be 1 to 100 of A-Z a-z 0-9 . _ : -`);
   return {
-    url,
+    urls,
     workerId,
     metadata: { ...(options.metadata ?? kubernetesMetadata(env)) },
     readToken: tokenReader(options, env),

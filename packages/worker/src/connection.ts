@@ -11,12 +11,15 @@ import {
   type Welcome,
 } from "@signalbox/protocol";
 import { Bell } from "./bell.ts";
-import { Http2Sessions } from "./http2-sessions.ts";
-import type { Outbox } from "./outbox.ts";
+import type { Dialed } from "./dial.ts";
+import { Http2Link } from "./http2-link.ts";
+import type { HeartbeatFigures, Outbox } from "./outbox.ts";
+import { Silence } from "./silence.ts";
 
 /** A server that says nothing for so long is not there, milliseconds. */
-export const SILENCE_MS = 12_000;
-const windowBytes = 16 * 1024 * 1024;
+export const SILENCE_MS = 10_000;
+/** Only small messages come down; the server opens its own window for what goes up. */
+const windowBytes = 1024 * 1024;
 const largestMessage = 1024 * 1024;
 
 /** What a link does with what it hears. */
@@ -24,22 +27,26 @@ export interface ConnectionHandlers {
   welcomed(welcome: Welcome, connection: Connection): void;
   received(message: Exclude<ConnectResponse["message"], { case: "welcome" | "heartbeat" | undefined }>): void;
   /** For heartbeats. */
-  now(): { bufferedBytes: number; nowUs: number };
+  now(): HeartbeatFigures;
 }
 
 /** How a link ended. */
 export interface LinkEnd {
   readonly reason: string;
+  /** The server had said welcome. */
+  readonly wasOpen: boolean;
   /** Another process has taken the worker's name. */
   readonly replaced: boolean;
 }
 
-/** One link to the server: an HTTP/2 session of its own, the Connect stream on it, and room for PushLogs streams. Used once. */
+/** One link to the server: an HTTP/2 session over a connection of its own, the Connect stream on it, and room for PushLogs streams. Used once. */
 export class Connection {
   readonly client: Client<typeof WorkerService>;
   /** For what a worker asks as any program may. */
   readonly jobs: Client<typeof JobService>;
-  readonly #session: Http2Sessions;
+  /** Where it goes, for people. */
+  readonly address: string;
+  readonly #session: Http2Link;
   readonly #controller = new AbortController();
   readonly #silenceMs: number;
   /** Rings when the server has said welcome. */
@@ -48,17 +55,12 @@ export class Connection {
   #isLast = false;
   #reason: string | undefined;
 
-  constructor({ url, token, silenceMs = SILENCE_MS }: { url: string; token: string; silenceMs?: number }) {
+  constructor({ dialed, token, silenceMs = SILENCE_MS }: { dialed: Dialed; token: string; silenceMs?: number }) {
     this.#silenceMs = silenceMs;
-    // Only small messages come down, so the window of the session, which is shared, needs no change on this side; the server opens
-    // its own for what goes up.
-    this.#session = new Http2Sessions(
-      url,
-      { pingIntervalMs: 10_000, pingTimeoutMs: 10_000 },
-      { settings: { initialWindowSize: windowBytes } },
-    );
+    this.address = dialed.address;
+    this.#session = new Http2Link(dialed, { windowBytes, onDead: (reason) => this.close(reason) });
     const transport = createGrpcTransport({
-      baseUrl: url,
+      baseUrl: dialed.url,
       sessionManager: this.#session,
       acceptCompression: [],
       readMaxBytes: largestMessage,
@@ -102,13 +104,12 @@ export class Connection {
     const { signal } = this.#controller;
     let replaced = false;
     let heartbeat: NodeJS.Timeout | undefined;
-    const silence = setTimeout(
-      () => this.close(`no word from the server for ${this.#silenceMs / 1000} s`),
-      this.#silenceMs,
+    const silence = new Silence(this.#silenceMs, () =>
+      this.close(`no word from the server for ${this.#silenceMs / 1000} s`),
     );
     try {
       for await (const { message } of this.client.connect(this.#requests(hello, outbox, handlers), { signal })) {
-        silence.refresh();
+        silence.broken();
         if (message.case === "welcome") {
           this.#isWelcome = true;
           heartbeat ??= setInterval(() => outbox.heartbeat(0n), Math.max(100, message.value.heartbeatMs || 5000));
@@ -122,19 +123,19 @@ export class Connection {
       }
       this.#reason ??= "the server has hung up";
     } catch (error) {
-      const { code, message, rawMessage } = ConnectError.from(error);
+      const { code, rawMessage } = ConnectError.from(error);
       replaced = this.#reason === undefined && this.#isWelcome && code === Code.FailedPrecondition;
       // What Node says of a peer that answers in HTTP/1.1.
       this.#reason ??= /^Protocol error$/i.test(rawMessage)
         ? "it does not speak gRPC: workers connect to another port than browsers (9090 unless it was set)"
-        : message;
+        : rawMessage || `it ended the stream with ${Code[code]}`;
     } finally {
-      clearTimeout(silence);
+      silence.stop();
       clearInterval(heartbeat);
       this.#controller.abort();
       this.#session.abort();
     }
-    return { reason: this.#reason, replaced };
+    return { reason: this.#reason, replaced, wasOpen: this.#isWelcome };
   }
 
   /** What goes up: the hello, and after the welcome whatever there is to say. */

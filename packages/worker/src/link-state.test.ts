@@ -29,7 +29,7 @@ const event: fc.Arbitrary<WorkerEvent> = fc.oneof(
 );
 
 describe("the state of a worker", () => {
-  test("a link that was steady is made again at once, then the delay doubles up to 5 s", () => {
+  test("a link that was steady is made again within 100 ms, then the bound of the delay doubles up to 5 s", () => {
     const delays: number[] = [];
     let state = after([{ kind: "welcomed", atMs: 0 }]);
     for (let i = 0; i < 9; i++) {
@@ -37,7 +37,15 @@ describe("the state of a worker", () => {
       if (state.kind === "backing-off") delays.push(state.delayMs);
       state = nextState(state, { kind: "retry" });
     }
-    expect(delays).toEqual([0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    expect(delays).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+  });
+
+  test("delays are spread evenly over the whole time up to their bound", () => {
+    const delays = [0, 0.25, 0.5, 1].map((random) => {
+      const state = after([lost(0), { kind: "retry" }, lost(0), { kind: "retry" }, lost(0, random)]);
+      return state.kind === "backing-off" ? state.delayMs : undefined;
+    });
+    expect(delays).toEqual([0, 200, 400, 800]);
   });
 
   test("a server that hangs up right after the welcome is not called in a tight loop", () => {

@@ -38,8 +38,9 @@ const steadyMs = 2000;
 export const initialState: WorkerState = { kind: "connecting", failures: 0 };
 
 /**
- * The state after an event; the same object if the event means nothing in this state. A link that was steady is retried at once; then
- * the delay doubles from 100 ms to the longest, each drawn between half and whole.
+ * The state after an event; the same object if the event means nothing in this state. The delay before the next try is drawn between 0
+ * and a bound, so that a thousand workers that lost their server at one moment do not come back at one moment. The bound is 100 ms after a
+ * link that was steady, and doubles with each failure up to the longest.
  */
 export function nextState(state: WorkerState, event: WorkerEvent): WorkerState {
   if (state.kind === "closed") return state;
@@ -66,11 +67,11 @@ function nextLink(state: LinkState, event: Exclude<WorkerEvent, { kind: "stop" |
       if (state.kind === "backing-off") return state;
       const steady = state.kind === "open" && event.atMs - state.sinceMs >= steadyMs;
       const failures = steady ? 0 : state.failures + 1;
-      const ceilingMs = failures === 0 ? 0 : Math.min(event.longestDelayMs, firstDelayMs * 2 ** (failures - 1));
+      const boundMs = Math.min(event.longestDelayMs, firstDelayMs * 2 ** Math.min(failures, 30));
       return {
         kind: "backing-off",
         failures,
-        delayMs: Math.round(ceilingMs * (0.5 + event.random / 2)),
+        delayMs: Math.round(boundMs * event.random),
         reason: event.reason,
       };
     }

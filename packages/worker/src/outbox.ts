@@ -11,6 +11,18 @@ export interface InputTaker {
   readonly inputTaken: number | undefined;
 }
 
+/** What a heartbeat tells of the worker and its link at the moment at which it goes. */
+export interface HeartbeatFigures {
+  /** Wall clock, microseconds. */
+  readonly nowUs: number;
+  readonly bufferedBytes: number;
+  readonly spoolBytes: number;
+  readonly spoolLimitBytes: number;
+  readonly reconnects: number;
+  readonly lastBreak: string;
+  readonly address: string;
+}
+
 /** Something whose whole state can be reported. */
 export interface Reporter {
   report(options: { whole: boolean }): AttemptReport;
@@ -66,13 +78,19 @@ export class Outbox {
     this.#leaving = undefined;
   }
 
-  /** The next message. `bufferedBytes` and `nowUs` go with a heartbeat. */
-  next(now: () => { bufferedBytes: number; nowUs: number }): ConnectRequest | undefined {
+  /** The next message. `now` is asked for what goes with a heartbeat. */
+  next(now: () => HeartbeatFigures): ConnectRequest | undefined {
     if (this.#heartbeat) {
-      const { bufferedBytes, nowUs } = now();
+      const { nowUs, bufferedBytes, spoolBytes, spoolLimitBytes, reconnects, lastBreak, address } = now();
       const echoServerTimeUs = this.#heartbeat.echoUs;
       this.#heartbeat = undefined;
-      const value = { echoServerTimeUs, workerTimeUs: BigInt(nowUs), bufferedBytes: BigInt(bufferedBytes) };
+      const value = {
+        ...{ echoServerTimeUs, reconnects, lastBreak, address },
+        workerTimeUs: BigInt(nowUs),
+        bufferedBytes: BigInt(bufferedBytes),
+        spoolBytes: BigInt(spoolBytes),
+        spoolLimitBytes: BigInt(spoolLimitBytes),
+      };
       return create(ConnectRequestSchema, { message: { case: "heartbeat", value } });
     }
     if (this.#leaving !== undefined) {

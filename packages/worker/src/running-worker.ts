@@ -6,19 +6,18 @@ import { Attempt, type AttemptHost } from "./attempt.ts";
 import { Bell } from "./bell.ts";
 import { systemClock } from "./clock.ts";
 import type { ConnectConfig } from "./config.ts";
-import { Connection, type ConnectionHandlers, type LinkEnd } from "./connection.ts";
+import type { Connection, ConnectionHandlers } from "./connection.ts";
 import { messageOf } from "./errors.ts";
 import { jobTypeOf } from "./job-type.ts";
 import { LineBudget } from "./line-budget.ts";
-import { initialState, linkOf, LONGEST_DELAY_MS, nextState, type WorkerEvent, type WorkerState } from "./link-state.ts";
+import { LinkKeeper } from "./link-keeper.ts";
+import type { WorkerState } from "./link-state.ts";
 import { LocalStarts } from "./local-starts.ts";
 import { Outbox } from "./outbox.ts";
 import { pushLogs } from "./push-logs.ts";
 import { endReporter, Reporters } from "./reporters.ts";
 import type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 
-/** A server that does not hang up when everything is said is not waited for any longer, milliseconds. */
-const leaveWithinMs = 1000;
 const agent = "signalbox-node/0.1.0";
 const vitalsEveryMs = 250;
 
@@ -34,10 +33,7 @@ export class RunningWorker implements Worker {
   readonly #localStarts: LocalStarts;
   /** Rings when something that `stop` waits for may have gone. */
   readonly #changed = new Bell();
-  readonly #closing = new AbortController();
-  #state: WorkerState = initialState;
-  #connection: Connection | undefined;
-  #vitalsTimer: NodeJS.Timeout | undefined;
+  readonly #link: LinkKeeper;
   #stopping: Promise<void> | undefined;
   #storeId: string | undefined;
   #resolveClosed: () => void = () => undefined;
@@ -56,6 +52,19 @@ export class RunningWorker implements Worker {
         this.#changed.ring();
       },
     });
+    this.#link = new LinkKeeper(
+      config,
+      { ...options, onLink: options.onLink ?? ((sentence) => this.#notice(sentence)) },
+      {
+        outbox: this.#outbox,
+        handlers: this.#handlers(),
+        hello: () => this.#hello(),
+        replaced: (reason) => {
+          this.#notice(`this worker closes: ${reason}`);
+          this.#abandon(reason);
+        },
+      },
+    );
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -66,7 +75,7 @@ export class RunningWorker implements Worker {
   }
 
   get state(): WorkerState {
-    return this.#state;
+    return this.#link.state;
   }
 
   get running(): number {
@@ -83,18 +92,17 @@ export class RunningWorker implements Worker {
   }
 
   begin(): void {
-    void this.#keepConnected();
+    void this.#link.run().then(() => this.#resolveClosed());
   }
 
   startHere(type: string, options: StartHereOptions = {}): StartedHere {
     const definition = this.#options.jobs.find((job) => job.type === type);
     if (!definition?.pinned) throw new TypeError(`this worker has no pinned job type ${JSON.stringify(type)}`);
-    if (this.#state.kind === "draining" || this.#state.kind === "closed") throw new Error("the worker stops");
+    if (this.state.kind === "draining" || this.state.kind === "closed") throw new Error("the worker stops");
     const { name = type, labels = {}, parameters = {} } = options;
     const beginning = { name, labels, parameters: structuredClone(parameters) };
     const attempt = new Attempt(beginning, definition, this.#attemptHost());
-    const connection = linkOf(this.#state)?.kind === "open" ? this.#connection : undefined;
-    return this.#localStarts.begin(type, options, attempt, connection);
+    return this.#localStarts.begin(type, options, attempt, this.#link.open);
   }
 
   stop(reason = "the worker stops"): Promise<void> {
@@ -104,7 +112,7 @@ export class RunningWorker implements Worker {
 
   async #stop(reason: string): Promise<void> {
     const { stopGraceMs = 5000, stopTimeoutMs = 15_000 } = this.#options;
-    this.#move({ kind: "stop", reason });
+    this.#link.drain(reason);
     this.#sayLeaving();
     for (const attempt of this.#attempts) attempt.release(stopGraceMs, reason);
     const deadlineMs = systemClock.monotonicMs() + stopTimeoutMs;
@@ -116,10 +124,7 @@ export class RunningWorker implements Worker {
       await this.#changed.wait({ ms: leftMs });
     }
     this.#abandon("stopped before the server had its end");
-    this.#closing.abort();
-    // It has to be heard that the worker leaves: else it is taken for lost, after a while.
-    await this.#connection?.finish(this.#outbox, leaveWithinMs);
-    this.#connection?.close("the worker has stopped");
+    await this.#link.close();
     await this.closed;
   }
 
@@ -138,53 +143,8 @@ export class RunningWorker implements Worker {
 
   /** Says that the worker leaves, once the server has assigned what was started here: it assigns nothing to one that leaves. */
   #sayLeaving(): void {
-    if (this.#state.kind === "draining" && this.#localStarts.waiting.length === 0)
-      this.#outbox.leaving(this.#state.reason);
-  }
-
-  /** Connects, again and again, until the worker closes. */
-  async #keepConnected(): Promise<void> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      const { reason, replaced } = await this.#connectOnce();
-      if (signal.aborted) break;
-      if (replaced) {
-        // To take the name back would only make the other one lose its jobs, and so on for ever.
-        this.#notice(`this worker closes: ${reason}`);
-        this.#move({ kind: "stop", reason });
-        this.#abandon(reason);
-        break;
-      }
-      const link = linkOf(this.#state);
-      if (link?.kind !== "connecting" || link.failures === 0) this.#notice(`no link to ${this.#config.url}: ${reason}`);
-      const { longestBackOffMs: longestDelayMs = LONGEST_DELAY_MS } = this.#options;
-      this.#move({ kind: "lost", atMs: systemClock.monotonicMs(), reason, random: Math.random(), longestDelayMs });
-      const after = linkOf(this.#state);
-      if (after?.kind === "backing-off" && after.delayMs > 0) await new Bell().wait({ ms: after.delayMs, signal });
-      this.#move({ kind: "retry" });
-    }
-    this.#move({ kind: "closed" });
-    this.#resolveClosed();
-  }
-
-  async #connectOnce(): Promise<LinkEnd> {
-    let token: string;
-    try {
-      token = await this.#config.readToken();
-    } catch (error) {
-      return { reason: messageOf(error), replaced: false };
-    }
-    if (this.#closing.signal.aborted) return { reason: "the worker has stopped", replaced: false };
-    const { url } = this.#config;
-    const { silenceMs } = this.#options;
-    const connection = new Connection({ url, token, ...(silenceMs === undefined ? {} : { silenceMs }) });
-    this.#connection = connection;
-    try {
-      return await connection.run(this.#hello(), this.#outbox, this.#handlers());
-    } finally {
-      this.#connection = undefined;
-      clearInterval(this.#vitalsTimer);
-    }
+    const { state } = this;
+    if (state.kind === "draining" && this.#localStarts.waiting.length === 0) this.#outbox.leaving(state.reason);
   }
 
   /** Says everything, so what waits to be said is said. */
@@ -208,7 +168,13 @@ export class RunningWorker implements Worker {
 
   #handlers(): ConnectionHandlers {
     return {
-      now: () => ({ bufferedBytes: this.#budget.bytes, nowUs: systemClock.wallUs() }),
+      now: () => ({
+        nowUs: systemClock.wallUs(),
+        bufferedBytes: this.#budget.bytes,
+        spoolBytes: 0,
+        spoolLimitBytes: 0,
+        ...this.#link.history,
+      }),
       welcomed: (welcome, connection) => this.#welcomed(welcome, connection),
       received: (message) => {
         switch (message.case) {
@@ -246,14 +212,15 @@ export class RunningWorker implements Worker {
       }
     }
     this.#storeId = welcome.storeId;
-    this.#move({ kind: "welcomed", atMs: systemClock.monotonicMs() });
+    this.#link.welcomed(connection);
     this.#sayLeaving();
     for (const attempt of this.#reporters.attempts) {
       this.#outbox.inputTaken(attempt);
       this.#push(attempt, connection);
     }
     this.#localStarts.welcomed(connection);
-    this.#vitalsTimer = setInterval(() => this.#sendVitals(this.#reporters.attempts), vitalsEveryMs);
+    const vitalsTimer = setInterval(() => this.#sendVitals(this.#reporters.attempts), vitalsEveryMs);
+    connection.signal.addEventListener("abort", () => clearInterval(vitalsTimer), { once: true });
   }
 
   #receiveSpec(spec: AttemptSpec): void {
@@ -264,7 +231,7 @@ export class RunningWorker implements Worker {
     const definition = this.#options.jobs.find(({ type }) => type === spec.type);
     const { slots = 4 } = this.#options;
     if (definition?.pinned) this.#localStarts.claim(spec);
-    else if (this.#state.kind === "draining") this.#decline(spec, "the worker stops");
+    else if (this.state.kind === "draining") this.#decline(spec, "the worker stops");
     else if (!definition) this.#decline(spec, `this worker offers no job type ${spec.type}`);
     else if (this.running >= slots) this.#decline(spec, `all ${slots} slots of this worker are taken`);
     else {
@@ -280,7 +247,8 @@ export class RunningWorker implements Worker {
     this.#sendVitals([attempt]);
     this.#outbox.report(attempt);
     this.#outbox.inputTaken(attempt);
-    if (this.#connection) this.#push(attempt, this.#connection);
+    const { connection } = this.#link;
+    if (connection) this.#push(attempt, connection);
   }
 
   #attemptHost(): AttemptHost {
@@ -351,12 +319,6 @@ export class RunningWorker implements Worker {
 
   #sendVitals(attempts: readonly Attempt[]): void {
     this.#outbox.vitals(this.#reporters.takeNewVitals(attempts));
-  }
-
-  #move(event: WorkerEvent): void {
-    const before = this.#state;
-    this.#state = nextState(before, event);
-    if (this.#state !== before) this.#options.onState?.(this.#state);
   }
 
   #notice(message: string): void {

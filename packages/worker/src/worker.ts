@@ -19,14 +19,16 @@ export interface WorkerOptions extends ConnectOptions {
   readonly stopGraceMs?: number;
   /** How long `stop` takes at most, milliseconds: what is not delivered then is not delivered. Default 15,000. */
   readonly stopTimeoutMs?: number;
-  /** A server that says nothing for so long is taken for gone, milliseconds. Default 12,000. */
+  /** A server that says nothing for so long is taken for gone, milliseconds. Default 10,000. */
   readonly silenceMs?: number;
-  /** The delay between two tries to connect doubles from 100 ms up to this, milliseconds. Default 5,000. */
+  /** The delay between two tries to connect is drawn from 0 to a bound that doubles from 100 ms up to this, milliseconds. Default 5,000. */
   readonly longestBackOffMs?: number;
   /** Called with each new state. */
   readonly onState?: (state: WorkerState) => void;
   /** Called with what the worker's owner should know. Default: a line on stderr. */
   readonly onNotice?: (message: string) => void;
+  /** Called with a sentence when the link is lost, and when it is back. Default: `onNotice`. */
+  readonly onLink?: (sentence: string) => void;
 }
 
 /** A running worker. */

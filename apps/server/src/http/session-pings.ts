@@ -2,9 +2,9 @@ import type { ServerHttp2Session } from "node:http2";
 
 /** How sessions are watched. */
 export interface SessionPingOptions {
-  /** How often a session is pinged, milliseconds. Default 10,000. */
+  /** A session is pinged after so long without a byte from it, milliseconds. Default 4,000. */
   readonly everyMs?: number;
-  /** How long an answer may take before the session is destroyed, milliseconds. Default 10,000. */
+  /** How long it may then go on to say nothing before the session is destroyed, milliseconds. Default 4,000. */
   readonly answerWithinMs?: number;
   /** How often to look, milliseconds. Default 1,000. */
   readonly lookEveryMs?: number;
@@ -23,12 +23,12 @@ export interface SessionPings {
 }
 
 /**
- * When this process itself stood still (stopped, or busy), answers may wait unread: after a gap in its own event loop every
- * session gets its full time again.
+ * Any byte from the other side is a sign of life: the answer to a ping may be behind megabytes on a slow line. When this process itself
+ * stood still (stopped, or busy), bytes may wait unread: after a gap in its own event loop every session gets its full time again.
  */
 export function createSessionPings(options: SessionPingOptions = {}): SessionPings {
-  const { everyMs = 10_000, answerWithinMs = 10_000, lookEveryMs = 1_000, onDead } = options;
-  const watched = new Map<ServerHttp2Session, { nextPingAt: number; waitsSince: number | undefined }>();
+  const { everyMs = 4_000, answerWithinMs = 4_000, lookEveryMs = 1_000, onDead } = options;
+  const watched = new Map<ServerHttp2Session, { bytesRead: number; heardAt: number; pinged: boolean }>();
   let lookedAt = performance.now();
 
   function look() {
@@ -37,19 +37,15 @@ export function createSessionPings(options: SessionPingOptions = {}): SessionPin
     lookedAt = now;
     for (const [session, state] of watched) {
       if (session.destroyed) continue;
-      if (state.waitsSince !== undefined) {
-        if (stoodStill) state.waitsSince = now;
-        if (now - state.waitsSince <= answerWithinMs) continue;
+      const { bytesRead } = session.socket;
+      if (stoodStill || bytesRead !== state.bytesRead) {
+        Object.assign(state, { bytesRead, heardAt: now, pinged: false });
+      } else if (now - state.heardAt >= everyMs + answerWithinMs) {
         onDead?.();
         session.destroy();
-      } else if (now >= state.nextPingAt) {
-        state.waitsSince = now;
-        session.ping((error) => {
-          // An error means that the session ended, which `close` says too.
-          if (error) return;
-          state.waitsSince = undefined;
-          state.nextPingAt = performance.now() + everyMs;
-        });
+      } else if (now - state.heardAt >= everyMs && !state.pinged) {
+        state.pinged = true;
+        session.ping(() => undefined); // Its answer is bytes.
       }
     }
   }
@@ -59,7 +55,7 @@ export function createSessionPings(options: SessionPingOptions = {}): SessionPin
   return {
     open: () => [...watched.keys()],
     add(session) {
-      watched.set(session, { nextPingAt: performance.now() + everyMs, waitsSince: undefined });
+      watched.set(session, { bytesRead: session.socket.bytesRead, heardAt: performance.now(), pinged: false });
       session.once("close", () => watched.delete(session));
     },
     stop: () => clearInterval(timer),

@@ -22,12 +22,12 @@ export async function run(
   command: string[],
   options: RunOptions,
 ): Promise<number> {
-  const { url, storedToken } = await findAddress(common.url, env);
+  const { urls, storedToken } = await findAddress(common.url, env);
   const { name, tty, progress, grace, leave, keepInputOpen, label } = options;
   try {
     const { exitCode } = await runCommand({
       command,
-      url,
+      url: urls,
       progress,
       labels: parseLabels(label ?? []),
       ...(storedToken === undefined ? {} : { token: storedToken }),
@@ -37,6 +37,7 @@ export async function run(
       ...(leave === undefined ? {} : { leave }),
       ...(keepInputOpen === undefined ? {} : { keepInputOpen }),
       onNotice: (message) => out.error(sanitise(message)),
+      onLink: (sentence) => out.note(`signalbox: ${sanitise(sentence)}`),
       onJobId: (id) => {
         if (process.stderr.isTTY) out.note(`signalbox: job ${id}`);
       },

@@ -33,6 +33,8 @@ export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
   readonly onJobId?: (jobId: string) => void;
   /** Called with what the person at the terminal should know, one sentence. Default: a line on stderr. */
   readonly onNotice?: (message: string) => void;
+  /** Called with one sentence when the link to the server is lost, and when it is back. Default: `onNotice`. */
+  readonly onLink?: (sentence: string) => void;
 }
 
 /** What became of it. */
@@ -97,6 +99,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     slots: 1,
     jobs: [job],
     onNotice: notice,
+    onLink: (sentence) => held.do(() => (options.onLink ?? say)(sentence)),
     onState: ({ kind }) => {
       wasLinked ||= kind === "open";
     },
