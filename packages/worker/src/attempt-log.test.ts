@@ -191,7 +191,7 @@ describe("the log of an attempt", () => {
   });
 
   test("counts what it holds against the worker's budget until it is acknowledged", () => {
-    const budget = new LineBudget(10_000);
+    const budget = new LineBudget({ boundBytes: 10_000 });
     const log = openLog(budget);
     const quiet = openLog(budget);
     quiet.line(Level.INFO, "quiet", undefined, Source.TASK);

@@ -2,15 +2,21 @@ import { ChunkBuilder, Level, type Source } from "@signalbox/protocol";
 import { Bell } from "./bell.ts";
 import type { Clock } from "./clock.ts";
 import { boundFields, type Fields } from "./fields.ts";
-import type { BudgetShare, LineBudget } from "./line-budget.ts";
+import type { BudgetShare, Held, LineBudget } from "./line-budget.ts";
 import { LineSplitter, PARTIAL_MS, type PieceCutter, type TakePiece } from "./line-splitter.ts";
 import type { LineGuard } from "./redaction/line-guard.ts";
-import { UnackedLines, type GapRun, type LineRun } from "./unacked-lines.ts";
+import { LineQueue } from "./spool/line-queue.ts";
+import type { WhenFull } from "./spool/spool-config.ts";
+import type { SpoolNote } from "./spool/spool-note.ts";
+import type { AttemptSpool } from "./spool/worker-spool.ts";
+import type { GapRun, LineRun } from "./unacked-lines.ts";
 
 /** A chunk is encoded when so many bytes wait. */
 export const FLUSH_BYTES = 64 * 1024;
 /** Lines wait for the acknowledgement of those before, but no longer than this, milliseconds. */
 export const FLUSH_MS = 20;
+/** The same while there is no link: then they wait to be written to the spool, milliseconds. */
+export const SPOOL_FLUSH_MS = 100;
 
 // Room for FLUSH_BYTES less one, a piece of 64 KiB, and the attributes of one line.
 const builderBytes = 192 * 1024;
@@ -24,6 +30,10 @@ export interface AttemptLogOptions {
   readonly clock: Clock;
   readonly onRoom: () => void;
   readonly guard?: LineGuard | undefined;
+  /** Where lines are written before they are sent; undefined: they are in memory only. */
+  readonly spool?: AttemptSpool | undefined;
+  /** What becomes of lines when the budget is full. Default: whoever prints waits. */
+  readonly whenFull?: WhenFull | undefined;
 }
 
 /**
@@ -41,7 +51,9 @@ export class AttemptLog {
   lowestLevel: Level = Level.UNSPECIFIED;
   readonly #clock: Clock;
   readonly #share: BudgetShare;
-  readonly #unacked = new UnackedLines();
+  readonly #unacked: LineQueue;
+  readonly #spool: AttemptSpool | undefined;
+  readonly #budget: LineBudget;
   readonly #guard: LineGuard | undefined;
   readonly #splitters = new Map<Source, PieceCutter>();
   #resolveDrained: () => void = () => undefined;
@@ -54,18 +66,39 @@ export class AttemptLog {
   /** Wall clock minus monotonic clock, microseconds. */
   #wallOffsetUs = 0;
   #wallReadAtMs = -Infinity;
+  /** The builder has lines of the levels DEBUG and TRACE. */
+  #hasDebug = false;
   #streaming = false;
   #flushDue = false;
   #flushTimer: NodeJS.Timeout | undefined;
   #flushImmediate: NodeJS.Immediate | undefined;
   #partialTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #isReleased = false;
 
   /** `onRoom` is called when the worker's line budget is full no longer. `guard` masks secrets; undefined: there are none. */
-  constructor({ budget, clock, onRoom, guard }: AttemptLogOptions) {
+  constructor({ budget, clock, onRoom, guard, spool, whenFull = "wait" }: AttemptLogOptions) {
     this.#clock = clock;
     this.#guard = guard;
-    this.#share = budget.open(onRoom);
+    this.#spool = spool;
+    this.#budget = budget;
+    const unacked = new LineQueue({
+      files: spool?.files,
+      mayKeep: () => budget.mayKeep,
+      mayWrite: () => !budget.isSpoolFull,
+      changed: () => this.#settle(),
+      onTrouble: (reason) => spool?.trouble(reason),
+      dropDetail: budget.dropDetail,
+    });
+    this.#unacked = unacked;
+    spool?.open(unacked);
+    this.#share = budget.open(
+      () => {
+        unacked.tryAgain();
+        onRoom();
+      },
+      whenFull === "wait" ? undefined : (bytes) => unacked.drop(bytes, whenFull),
+    );
     this.drained = new Promise((resolve) => {
       this.#resolveDrained = resolve;
     });
@@ -78,7 +111,8 @@ export class AttemptLog {
 
   /** Bytes that are not acknowledged. */
   get bytes(): number {
-    return this.#unacked.bytes + (this.#builder?.count ? this.#builder.bytes : 0);
+    const { waiting, spooled } = this.#held;
+    return waiting + spooled;
   }
 
   /** All lines below this number are acknowledged. */
@@ -94,6 +128,11 @@ export class AttemptLog {
   /** The worker holds twice what it may, and this log its part or more: the job must end. */
   get isOver(): boolean {
     return this.#share.isOver();
+  }
+
+  /** What whoever prints waits for, for people. */
+  get waitsFor(): string {
+    return this.#budget.spoolLimitBytes > 0 ? "waiting for the log spool" : "waiting for the log to drain";
   }
 
   /** Whether there are lines that the server does not have. */
@@ -158,10 +197,25 @@ export class AttemptLog {
     this.#closed = true;
     clearTimeout(this.#partialTimer);
     this.stopStreaming();
-    this.#unacked.clear();
     this.#builder = undefined;
     this.#share.close();
+    this.#release({ keepFiles: false });
     this.ready.ring();
+  }
+
+  /** No line will follow, and nothing is sent any more. What the spool holds is left there, for others to deliver. */
+  abandon(): void {
+    this.close();
+    this.#flush();
+    this.stopStreaming();
+    this.#share.close();
+    this.#release({ keepFiles: true });
+  }
+
+  /** What the spool says of the attempt has changed. */
+  describe(part: Partial<SpoolNote>): void {
+    this.#spool?.describe(part);
+    this.#unacked.note();
   }
 
   /** A stream is open and the server goes on at `nextLine`. Returns how many acknowledged lines it lost. Throws LinesUnknown. */
@@ -169,7 +223,7 @@ export class AttemptLog {
     // The server may have lines that were encoded and never heard of again, but none that still wait here.
     const lost = this.#unacked.resume(nextLine);
     this.#streaming = true;
-    this.#flushDue = (this.#builder?.count ?? 0) > 0;
+    this.#flushNow();
     this.#settle();
     this.ready.ring();
     return lost;
@@ -184,7 +238,7 @@ export class AttemptLog {
   /** All lines below `nextLine` are on disk. Returns whether that was news. Throws LinesUnknown. */
   ack(nextLine: number): boolean {
     if (!this.#unacked.ack(nextLine)) return false;
-    this.#flushDue = (this.#builder?.count ?? 0) > 0;
+    this.#flushNow();
     this.#settle();
     this.ready.ring();
     return true;
@@ -198,6 +252,7 @@ export class AttemptLog {
     if (this.#unacked.inFlightBytes >= creditBytes) return undefined;
     if (!this.#unacked.isEmpty && !this.#flushDue && !this.#closed) return undefined;
     this.#cutChunk();
+    // With a spool it has to be written before.
     return this.#unacked.take(creditBytes);
   }
 
@@ -238,6 +293,7 @@ export class AttemptLog {
       this.#cutChunk();
       builder.add(bytes, info);
     }
+    this.#hasDebug ||= level === Level.DEBUG || level === Level.TRACE;
     if (builder.bytes >= FLUSH_BYTES) this.#cutChunk();
   }
 
@@ -256,45 +312,77 @@ export class AttemptLog {
     if (!builder?.count) return;
     const firstLine = this.#firstLine;
     const lineCount = builder.count;
+    const hasDebug = this.#hasDebug;
     this.#firstLine += lineCount;
-    this.#unacked.push({ kind: "chunk", firstLine, lineCount, bytes: builder.build(firstLine) });
+    this.#hasDebug = false;
+    this.#unacked.push({ kind: "chunk", firstLine, lineCount, bytes: builder.build(firstLine), hasDebug });
     this.#clearFlush();
   }
 
   /** Lines were added: see that they go. */
   #added(): void {
-    this.#share.set(this.bytes);
-    if (this.#streaming) {
-      if (this.#unacked.hasUnsent) this.ready.ring();
-      if (this.#builder?.count && !this.#flushTimer && !this.#flushImmediate) {
-        if (this.#unacked.isEmpty) {
-          // The rest of a burst goes with its first line.
-          this.#flushImmediate = setImmediate(() => {
-            this.#flushImmediate = undefined;
-            this.ready.ring();
-          });
-        } else {
-          this.#flushTimer = setTimeout(() => {
-            this.#flushTimer = undefined;
-            this.#flushDue = true;
-            this.ready.ring();
-          }, FLUSH_MS);
-        }
-      }
-    } else if (this.hasLines) {
+    this.#share.set(this.#held);
+    if (this.#unacked.hasUnsent && (this.#streaming || !this.#unacked.hasFiles)) this.ready.ring();
+    if (!this.#builder?.count || this.#flushTimer || this.#flushImmediate) return;
+    if (!this.#streaming) {
       this.ready.ring();
+      if (this.#unacked.hasFiles) this.#flushTimer = setTimeout(() => this.#flush(), SPOOL_FLUSH_MS);
+    } else if (this.#unacked.isEmpty) {
+      // The rest of a burst goes with its first line.
+      this.#flushImmediate = setImmediate(() => {
+        this.#flushImmediate = undefined;
+        this.#flushNow();
+        this.ready.ring();
+      });
+    } else {
+      this.#flushTimer = setTimeout(() => this.#flush(), FLUSH_MS);
     }
   }
 
+  /** Lines have waited for as long as they may. */
+  #flush(): void {
+    this.#flushTimer = undefined;
+    this.#flushNow();
+    this.ready.ring();
+  }
+
+  /** What waits goes now: into the spool, or with what is taken next. */
+  #flushNow(): void {
+    if (!this.#builder?.count) return;
+    if (this.#unacked.hasFiles) this.#cutChunk();
+    else this.#flushDue = true;
+  }
+
+  get #held(): Held {
+    const waiting = this.#builder?.count ? this.#builder.bytes : 0;
+    return {
+      waiting: waiting + this.#unacked.waitingBytes,
+      spooled: this.#unacked.spooledBytes,
+      kept: this.#unacked.keptBytes,
+    };
+  }
+
   #settle(): void {
-    this.#share.set(this.bytes);
+    this.#share.set(this.#held);
+    this.ready.ring();
     this.#checkDrained();
   }
 
   #checkDrained(): void {
-    if (!this.isDrained) return;
+    if (!this.isDrained || this.#isReleased) return;
     this.#share.close();
+    this.#release({ keepFiles: false });
     this.#resolveDrained();
+  }
+
+  /** The lines are nobody's here any more. */
+  #release({ keepFiles }: { keepFiles: boolean }): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    const unacked = this.#unacked;
+    // Files that cannot be removed are found by the next start.
+    const closed = unacked.close({ keepFiles }).catch(() => undefined);
+    void closed.then(() => this.#spool?.close(unacked));
   }
 
   #clearFlush(): void {

@@ -1,6 +1,7 @@
 import { Level, Source } from "@signalbox/protocol";
 import type { AttemptLog } from "./attempt-log.ts";
 import type { Fields } from "./fields.ts";
+import { megabytes } from "./line-budget.ts";
 import { LogOverflow, type JobLog, type LevelName } from "./job.ts";
 
 const levels: Readonly<Record<LevelName, Level>> = {
@@ -57,8 +58,4 @@ export function createJobLog({ log, boundBytes, ready, hasSettled, overflowed }:
     ready,
     isEnabled: (level) => levels[level] >= log.lowestLevel,
   };
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(bytes < 10_485_760 ? 1 : 0)} MB`;
 }

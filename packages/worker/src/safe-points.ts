@@ -7,7 +7,6 @@ import { Pacer } from "./pacer.ts";
 
 /** A job that never waits for anything lets the process breathe this often, milliseconds. */
 const breatheEveryMs = 10;
-const stalledByLog = "waiting for the log to drain";
 
 /** What holds a job at its safe points. */
 export interface SafePointParts {
@@ -77,7 +76,7 @@ export class SafePoints {
         this.#parts.goOn();
       }
       if (log.isFull) {
-        progress.stalledBy = stalledByLog;
+        progress.stalledBy = log.waitsFor;
         await wake.wait();
         continue;
       }
@@ -103,7 +102,7 @@ export class SafePoints {
     const { clock, log, progress, wake } = this.#parts;
     while (log.isFull) {
       if (!this.#parts.cancelsItself()) this.#parts.throwIfAborted();
-      progress.stalledBy = stalledByLog;
+      progress.stalledBy = log.waitsFor;
       await wake.wait();
     }
     progress.stalledBy = "";

@@ -10,6 +10,8 @@ export interface ChunkRun {
   readonly lineCount: number;
   /** An encoded `ChunkBody`. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Lines of it have the level DEBUG or TRACE. Unset: unknown. */
+  readonly hasDebug?: boolean;
 }
 
 /** Missing lines. */
@@ -53,6 +55,16 @@ export class UnackedLines {
     return this.#runs.length === 0;
   }
 
+  /** Bytes of chunks that the present stream has not had. */
+  get unsentBytes(): number {
+    return this.#bytes - this.#inFlightBytes;
+  }
+
+  /** The number after the newest line. */
+  get nextLine(): number {
+    return this.#nextLine;
+  }
+
   /** Whether there is a run that the present stream has not had. */
   get hasUnsent(): boolean {
     return this.#sent < this.#runs.length;
@@ -61,6 +73,18 @@ export class UnackedLines {
   /** All lines below this number are acknowledged. */
   get ackedLine(): number {
     return this.#ackedLine;
+  }
+
+  /** Nothing is held, and all lines below `line` are acknowledged. Throws RangeError if something is held. */
+  startAt(line: number): void {
+    this.continueAt(line);
+    this.#ackedLine = line;
+  }
+
+  /** Nothing is held: the next run begins at `line`, where some of its lines may be acknowledged. Throws RangeError. */
+  continueAt(line: number): void {
+    if (!this.isEmpty) throw new RangeError("lines are held: others can only follow on them");
+    this.#nextLine = line;
   }
 
   /** Adds a run. Throws RangeError if it does not follow on the newest one. */
@@ -152,6 +176,31 @@ export class UnackedLines {
     return gap;
   }
 
+  /**
+   * Puts other runs in the place of unsent chunks, oldest first, until `bytes` are saved. `rewrite` gives runs that have the chunk's
+   * numbers. Returns how many bytes were saved.
+   */
+  rewriteUnsent(bytes: number, rewrite: (run: ChunkRun) => readonly LineRun[]): number {
+    let saved = 0;
+    for (let i = this.#sent; i < this.#runs.length && saved < bytes; i++) {
+      const run = this.#runs[i];
+      if (run?.kind !== "chunk") continue;
+      const instead = rewrite(run);
+      const before = this.#runs[i - 1];
+      const [first] = instead;
+      if (instead.length === 1 && first?.kind === "gap" && i > this.#sent && before && follows(before, first)) {
+        this.#runs.splice(i - 1, 2, { ...before, lineCount: before.lineCount + first.lineCount });
+        i--;
+      } else {
+        this.#runs.splice(i, 1, ...instead);
+        i += instead.length - 1;
+      }
+      saved += run.bytes.length - instead.reduce((sum, each) => sum + bytesOf(each), 0);
+    }
+    this.#bytes -= saved;
+    return saved;
+  }
+
   /** Forgets everything. */
   clear(): void {
     this.#runs = [];
@@ -159,6 +208,11 @@ export class UnackedLines {
     this.#inFlightBytes = 0;
     this.#bytes = 0;
   }
+}
+
+/** Whether two gaps are one. */
+function follows(before: LineRun, gap: GapRun): before is GapRun {
+  return before.kind === "gap" && before.cause === gap.cause && before.detail === gap.detail;
 }
 
 function bytesOf(run: LineRun): number {

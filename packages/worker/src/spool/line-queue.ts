@@ -1,0 +1,421 @@
+import { GapCause } from "@signalbox/protocol";
+import { messageOf } from "../errors.ts";
+import { LinesUnknown, UnackedLines, type ChunkRun, type GapRun, type LineRun } from "../unacked-lines.ts";
+import type { AttemptFiles, FilePosition, Segment } from "./attempt-files.ts";
+import { corruptGap } from "./segment-runs.ts";
+import type { WhenFull } from "./spool-config.ts";
+import { withoutDebug } from "./without-debug.ts";
+
+/** A write to the files has at most about so many bytes. */
+const batchBytes = 512 * 1024;
+/** When less than this is in memory and not on the wire, more is read from the files, bytes. */
+const readBelowBytes = 512 * 1024;
+
+/** What a queue stands on. */
+export interface LineQueueOptions {
+  /** Where lines are written before they are sent; undefined: they are in memory only. */
+  readonly files?: AttemptFiles | undefined;
+  /** Whether what is written may stay in memory, too, to be sent from there. */
+  readonly mayKeep: () => boolean;
+  /** Whether the files may grow. */
+  readonly mayWrite: () => boolean;
+  /** There may be something to send, or other numbers. */
+  readonly changed: () => void;
+  /** The files cannot be written: lines go on in memory. `undefined`: they can be written again. */
+  readonly onTrouble: (reason: string | undefined) => void;
+  /** Why lines are dropped, for people. */
+  readonly dropDetail: string;
+}
+
+/**
+ * What the server has not acknowledged, in order and without holes. New lines are written to the files, and only then given out to be
+ * sent. What is sent soon stays in memory; the rest of a backlog is read from the files again when its turn comes. Where there are no
+ * files, or they cannot be written, all is in memory.
+ */
+export class LineQueue {
+  readonly #options: LineQueueOptions;
+  readonly #files: AttemptFiles | undefined;
+  /** The oldest lines: those on the wire, and those to be sent next. */
+  readonly #memory = new UnackedLines();
+  /** Behind them: what is in the files only. Undefined: nothing is. */
+  #cold: FilePosition | undefined;
+  #coldBytes = 0;
+  /** Behind those: what is not in the files yet. */
+  #unwritten: ChunkRun[] = [];
+  #unwrittenBytes = 0;
+  #nextLine: number;
+  #ackedLine: number;
+  #isWriting = false;
+  #isReading = false;
+  #isDropping = false;
+  /** The files cannot be written. */
+  #isBroken = false;
+  #noteDue = false;
+  #isClosed = false;
+  #closing: Promise<void> | undefined;
+
+  /** Begins at `firstLine`, with what `files` hold up to `nextLine`, if they hold anything. */
+  constructor(options: LineQueueOptions, held?: { firstLine: number; nextLine: number; ackedLine: number }) {
+    this.#options = options;
+    this.#files = options.files;
+    this.#nextLine = held?.nextLine ?? 1;
+    this.#ackedLine = held?.ackedLine ?? 1;
+    const [first] = this.#files?.segments ?? [];
+    if (!held || !first) return;
+    this.#cold = { segment: first, offset: 0 };
+    this.#coldBytes = this.#files?.bytes ?? 0;
+    this.#memory.startAt(held.ackedLine);
+    this.#acked(held.ackedLine);
+  }
+
+  /** The number after the newest line. */
+  get nextLine(): number {
+    return this.#nextLine;
+  }
+
+  /** All lines below this number are acknowledged. */
+  get ackedLine(): number {
+    return this.#ackedLine;
+  }
+
+  /** Whether all lines are acknowledged. */
+  get isEmpty(): boolean {
+    return this.#ackedLine === this.#nextLine;
+  }
+
+  /** Whether there are lines that the present stream has not had. */
+  get hasUnsent(): boolean {
+    return this.#memory.hasUnsent || this.#cold !== undefined || this.#unwritten.length > 0;
+  }
+
+  /** Bytes of chunks that are on the wire. */
+  get inFlightBytes(): number {
+    return this.#memory.inFlightBytes;
+  }
+
+  /** Bytes that are in memory and not in the files. */
+  get waitingBytes(): number {
+    return this.#unwrittenBytes + (this.#files && !this.#isBroken ? 0 : this.#memory.bytes);
+  }
+
+  /** Bytes that are in the files. */
+  get spooledBytes(): number {
+    return this.#coldBytes + (this.#files && !this.#isBroken ? this.#memory.bytes : 0);
+  }
+
+  /** Bytes that are in the files and in memory, too. */
+  get keptBytes(): number {
+    return this.#files && !this.#isBroken ? this.#memory.bytes : 0;
+  }
+
+  /** Whether lines are written to files before they are sent. */
+  get hasFiles(): boolean {
+    return this.#files !== undefined;
+  }
+
+  /** Adds a chunk. */
+  push(run: ChunkRun): void {
+    this.#nextLine = run.firstLine + run.lineCount;
+    if (!this.#files) {
+      this.#memory.push(run);
+      return;
+    }
+    this.#unwritten.push(run);
+    this.#unwrittenBytes += run.bytes.length;
+    this.#write();
+  }
+
+  /** A new stream begins; see {@link UnackedLines.resume}. Throws LinesUnknown. */
+  resume(nextLine: number): number {
+    this.#check(nextLine);
+    const lost = this.#memory.resume(Math.min(nextLine, this.#memory.nextLine));
+    if (lost > 0) this.#ackedLine = nextLine;
+    this.#acked(nextLine);
+    return lost;
+  }
+
+  /** All lines below `nextLine` are on the server's disk. Returns whether that was news. Throws LinesUnknown. */
+  ack(nextLine: number): boolean {
+    this.#check(nextLine);
+    if (nextLine <= this.#ackedLine) return false;
+    this.#memory.ack(Math.min(nextLine, this.#memory.nextLine));
+    this.#acked(nextLine);
+    return true;
+  }
+
+  /** The next run to send, if `creditBytes` allow it; `changed` is called when there is one that had to be read. */
+  take(creditBytes: number): LineRun | undefined {
+    const run = this.#memory.take(creditBytes);
+    this.#refill();
+    return run ?? (this.#isBroken ? this.#memory.take(creditBytes) : undefined);
+  }
+
+  /** See {@link UnackedLines.refuse}. */
+  refuse(reason: string): GapRun | undefined {
+    return this.#memory.refuse(reason);
+  }
+
+  /** What the files say of the attempt has changed. */
+  note(): void {
+    this.#noteDue = true;
+    this.#write();
+  }
+
+  /** There may be room in the files, or they may be writable again. */
+  tryAgain(): void {
+    this.#write();
+  }
+
+  /** To be called about every second: what has waited goes to the disk; files that hold nothing any more are removed. */
+  async tidy(): Promise<void> {
+    const files = this.#files;
+    if (!files || this.#isWriting || this.#isClosed) return;
+    if (this.#isBroken) this.#write();
+    else if (!this.isEmpty) await files.sync();
+    else if (files.segments.length > 0) await this.#whileWriting(() => files.clear());
+  }
+
+  /**
+   * Drops about `bytes`, oldest first: all lines, or those of the levels DEBUG and TRACE. A gap stands in their place. Resolves with how
+   * many bytes were dropped.
+   */
+  async drop(bytes: number, whenFull: Exclude<WhenFull, "wait">): Promise<number> {
+    const before = this.waitingBytes + this.spooledBytes;
+    const { dropDetail: detail } = this.#options;
+    const rewrite = (run: ChunkRun): readonly LineRun[] => {
+      if (whenFull === "drop-oldest-debug") return run.hasDebug === false ? [run] : withoutDebug(run, detail);
+      const { firstLine, lineCount } = run;
+      return [{ kind: "gap", firstLine, lineCount, cause: GapCause.DROPPED_OLDEST, detail }];
+    };
+    if (!this.#files || this.#isBroken) this.#memory.rewriteUnsent(bytes, rewrite);
+    else await this.#dropFiles(this.#files, bytes, whenFull, rewrite);
+    this.#options.changed();
+    return before - this.waitingBytes - this.spooledBytes;
+  }
+
+  /** Resolves when what was pushed so far is in the files, as far as they can be written. */
+  async flushed(): Promise<void> {
+    while (this.#isWriting) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Lines are forgotten; their files are removed, too, unless `keepFiles`. Only the first call counts. */
+  close({ keepFiles }: { keepFiles: boolean }): Promise<void> {
+    this.#closing ??= this.#close(keepFiles);
+    return this.#closing;
+  }
+
+  async #close(keepFiles: boolean): Promise<void> {
+    if (keepFiles) await this.flushed();
+    this.#isClosed = true;
+    await this.flushed();
+    this.#memory.clear();
+    this.#unwritten = [];
+    this.#unwrittenBytes = 0;
+    this.#coldBytes = 0;
+    this.#cold = undefined;
+    this.#ackedLine = this.#nextLine;
+    await (keepFiles ? this.#files?.close() : this.#files?.clear());
+  }
+
+  #check(nextLine: number): void {
+    if (nextLine > this.#nextLine)
+      throw new LinesUnknown(`the server has lines up to ${nextLine - 1}, this process made ${this.#nextLine - 1}`);
+  }
+
+  #acked(nextLine: number): void {
+    this.#ackedLine = Math.max(this.#ackedLine, nextLine);
+    if (nextLine > this.#memory.nextLine) this.#memory.startAt(nextLine);
+    this.#skipAcked();
+    void this.#files?.free(this.#ackedLine).catch((error: unknown) => this.#broke(error));
+  }
+
+  /** Lines that are only in the files may be acknowledged before they were read: another process has sent them. */
+  #skipAcked(): void {
+    const segments = this.#files?.segments ?? [];
+    while (this.#cold && this.#cold.segment.nextLine <= this.#ackedLine) {
+      const { segment, offset } = this.#cold;
+      const next = segments[segments.indexOf(segment) + 1];
+      this.#coldBytes -= segment.bytes - offset;
+      this.#cold = next && { segment: next, offset: 0 };
+    }
+    if (!this.#cold) this.#coldBytes = 0;
+  }
+
+  #write(): void {
+    const files = this.#files;
+    if (!files || this.#isWriting || this.#isClosed) return;
+    if (this.#unwritten.length === 0 && !this.#noteDue) return;
+    void this.#whileWriting(() => this.#writeAll(files));
+  }
+
+  async #whileWriting(act: () => Promise<void>): Promise<void> {
+    this.#isWriting = true;
+    try {
+      await act();
+    } catch (error) {
+      this.#broke(error);
+    } finally {
+      this.#isWriting = false;
+    }
+    if (!this.#isBroken) this.#write();
+  }
+
+  async #writeAll(files: AttemptFiles): Promise<void> {
+    while (!this.#isClosed) {
+      if (this.#noteDue) {
+        this.#noteDue = false;
+        await files.note();
+      }
+      if (this.#unwritten.length === 0 || !this.#options.mayWrite()) return;
+      const runs: ChunkRun[] = [];
+      let bytes = 0;
+      for (const run of this.#unwritten) {
+        if (bytes + run.bytes.length > batchBytes && runs.length > 0) break;
+        runs.push(run);
+        bytes += run.bytes.length;
+      }
+      const position = await files.write({ runs, hasDebug: runs.some(({ hasDebug }) => hasDebug !== false) });
+      this.#isWell();
+      // Files that break while this is written give it to the memory.
+      if (this.#unwritten[0] !== runs[0]) continue;
+      this.#unwritten.splice(0, runs.length);
+      this.#unwrittenBytes -= bytes;
+      if (this.#cold || !(this.#memory.isEmpty || this.#options.mayKeep())) {
+        this.#cold ??= position;
+        this.#coldBytes += position.segment.bytes - position.offset;
+      } else {
+        for (const run of runs) this.#memory.push(run);
+      }
+      this.#options.changed();
+    }
+  }
+
+  #isWell(): void {
+    if (!this.#isBroken) return;
+    this.#isBroken = false;
+    this.#options.onTrouble(undefined);
+  }
+
+  #broke(error: unknown): void {
+    if (this.#isClosed) return;
+    const wasBroken = this.#isBroken;
+    this.#isBroken = true;
+    if (!wasBroken) this.#options.onTrouble(messageOf(error));
+    this.#refill();
+    this.#options.changed();
+  }
+
+  /** Sees that there is something to send in memory, if there is anything to send. */
+  #refill(): void {
+    if (this.#isClosed) return;
+    if (this.#cold && this.#files) {
+      if (!this.#isReading && !this.#isDropping && this.#isReadDue) void this.#read(this.#files, this.#cold);
+    } else if (this.#isBroken) {
+      for (const run of this.#unwritten) this.#memory.push(run);
+      this.#unwritten = [];
+      this.#unwrittenBytes = 0;
+    }
+  }
+
+  get #isReadDue(): boolean {
+    return this.#memory.isEmpty || (this.#memory.unsentBytes < readBelowBytes && this.#options.mayKeep());
+  }
+
+  async #read(files: AttemptFiles, position: FilePosition): Promise<void> {
+    this.#isReading = true;
+    const { segment, offset } = position;
+    const { runs, end } = await this.#readFrom(files, position, this.#memory.nextLine);
+    this.#isReading = false;
+    if (this.#isClosed) return;
+    // While it was read the server may have said that it has it.
+    if (this.#cold === position) {
+      for (const run of runs) this.#give(run);
+      this.#cold = files.behind(segment, end);
+      this.#coldBytes = this.#cold ? Math.max(0, this.#coldBytes - (end - offset)) : 0;
+    }
+    this.#options.changed();
+    this.#refill();
+  }
+
+  async #readFrom(files: AttemptFiles, position: FilePosition, from: number) {
+    try {
+      return await files.read(position, from);
+    } catch (error) {
+      const { bytes, nextLine } = position.segment;
+      this.#options.onTrouble(messageOf(error));
+      return { runs: nextLine > from ? [corruptGap(from, nextLine)] : [], end: bytes };
+    }
+  }
+
+  /** Puts a run that was read behind those in memory. */
+  #give(run: LineRun): void {
+    if (run.firstLine + run.lineCount <= this.#ackedLine) return;
+    if (this.#memory.isEmpty) this.#memory.continueAt(run.firstLine);
+    this.#memory.push(run);
+  }
+
+  async #dropFiles(
+    files: AttemptFiles,
+    bytes: number,
+    whenFull: WhenFull,
+    rewrite: (run: ChunkRun) => readonly LineRun[],
+  ): Promise<void> {
+    if (this.#isReading || this.#isDropping || !this.#cold) return;
+    this.#isDropping = true;
+    try {
+      const { segments } = files;
+      let saved = 0;
+      const first = this.#cold.offset === 0 ? this.#cold.segment : segments[segments.indexOf(this.#cold.segment) + 1];
+      for (let segment = first; segment && saved < bytes && !files.isOpen(segment) && !this.#isClosed;) {
+        const next: Segment | undefined = segments[segments.indexOf(segment) + 1];
+        const isDroppable = whenFull === "drop-oldest" ? !segment.isDropped : segment.mayHoldDebug;
+        const bytesSaved = isDroppable ? await this.#dropSegment(files, segment, rewrite) : 0;
+        this.#coldBytes = Math.max(0, this.#coldBytes - bytesSaved);
+        saved += bytesSaved;
+        segment = next;
+      }
+    } finally {
+      this.#isDropping = false;
+    }
+  }
+
+  /** Returns how many bytes were saved. */
+  async #dropSegment(
+    files: AttemptFiles,
+    segment: Segment,
+    rewrite: (run: ChunkRun) => readonly LineRun[],
+  ): Promise<number> {
+    const { runs } = await files.read({ segment, offset: 0 }, segment.firstLine);
+    const instead = joinGaps(runs.flatMap((run) => (run.kind === "chunk" ? rewrite(run) : [run])));
+    segment.mayHoldDebug = false;
+    if (instead.length === runs.length && instead.every((run, i) => run === runs[i])) return 0;
+    const { bytes } = segment;
+    const [first] = instead;
+    const before = files.segments[files.segments.indexOf(segment) - 1];
+    if (instead.length === 1 && first?.kind === "gap") {
+      // One gap for all that goes: else a spool that is full for long would have a file for each.
+      if (before?.isDropped && this.#cold?.segment !== segment) {
+        await files.replace(before, [
+          { ...first, firstLine: before.firstLine, lineCount: segment.nextLine - before.firstLine },
+        ]);
+        before.nextLine = segment.nextLine;
+        await files.drop(segment);
+        return bytes;
+      }
+      segment.isDropped = true;
+    }
+    await files.replace(segment, instead);
+    return bytes - segment.bytes;
+  }
+}
+
+function joinGaps(runs: readonly LineRun[]): LineRun[] {
+  const joined: LineRun[] = [];
+  for (const run of runs) {
+    const before = joined.at(-1);
+    if (run.kind === "gap" && before?.kind === "gap" && before.cause === run.cause && before.detail === run.detail)
+      joined[joined.length - 1] = { ...before, lineCount: before.lineCount + run.lineCount };
+    else joined.push(run);
+  }
+  return joined;
+}

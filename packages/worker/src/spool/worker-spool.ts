@@ -1,0 +1,140 @@
+import { mkdir, rename, rmdir, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { AttemptFiles } from "./attempt-files.ts";
+import type { LineQueue } from "./line-queue.ts";
+import { folderName, NOBODY, ownToken } from "./owners.ts";
+import type { SpoolConfig } from "./spool-config.ts";
+import { encodeNote, type SpoolNote } from "./spool-note.ts";
+
+/** What has waited for so long goes to the disk; the longest that a power failure costs, milliseconds. */
+const tidyEveryMs = 1000;
+/** So that processes that cannot see this one know that it lives, milliseconds. */
+const touchEveryMs = 15_000;
+
+/** Which process writes a spool. */
+export type SpoolWriter = Pick<SpoolNote, "workerId" | "incarnation" | "transient" | "urls">;
+
+/** The spool of one attempt, as its log sees it. */
+export interface AttemptSpool {
+  readonly files: AttemptFiles;
+  /** What the files say of the attempt changes. They have to be told. */
+  describe(part: Partial<SpoolNote>): void;
+  /** A queue stands on the files until it is given up. */
+  open(queue: LineQueue): void;
+  close(queue: LineQueue): void;
+  /** The files cannot be written, or again they can. */
+  trouble(reason: string | undefined): void;
+}
+
+/** What a spool tells its worker. */
+export interface WorkerSpoolHost {
+  /** Something that the worker's owner should know. */
+  notice(message: string): void;
+  /** The files cannot be written, or again they can. */
+  broken(isBroken: boolean): void;
+}
+
+/**
+ * The spool of one worker process: a folder of its own, which is made with the first line, and a set of files for each attempt. What is
+ * left in it when the process is gone is delivered by another one.
+ */
+export class WorkerSpool {
+  readonly config: SpoolConfig;
+  readonly #writer: SpoolWriter;
+  readonly #host: WorkerSpoolHost;
+  readonly #queues = new Set<LineQueue>();
+  readonly #timers: NodeJS.Timeout[];
+  #folder: Promise<string> | undefined;
+  #attempts = 0;
+  #isBroken = false;
+
+  constructor(config: SpoolConfig, writer: SpoolWriter, host: WorkerSpoolHost) {
+    this.config = config;
+    this.#writer = writer;
+    this.#host = host;
+    const tidy = () => {
+      for (const queue of this.#queues) void queue.tidy();
+    };
+    this.#timers = [setInterval(tidy, tidyEveryMs), setInterval(() => void this.#touch(), touchEveryMs)];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  /** The spool of an attempt that begins. */
+  attempt(about: Pick<SpoolNote, "type" | "name">): AttemptSpool {
+    let note: SpoolNote = {
+      ...this.#writer,
+      ...about,
+      begunAtMs: Date.now(),
+      jobId: "",
+      attempt: 0,
+      storeId: "",
+      request: "",
+      end: "",
+    };
+    const files = new AttemptFiles({
+      folder: () => this.#open(),
+      prefix: String(++this.#attempts).padStart(6, "0"),
+      note: () => encodeNote(note),
+      onDamage: ({ path }) => this.#host.notice(`a segment of the spool is damaged and was set aside: ${path}`),
+    });
+    return {
+      files,
+      describe: (part) => (note = { ...note, ...part }),
+      open: (queue) => void this.#queues.add(queue),
+      close: (queue) => void this.#queues.delete(queue),
+      trouble: (reason) => this.#trouble(reason),
+    };
+  }
+
+  /** No attempt will write any more. What is not delivered is left to others. Never rejects. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const queue of this.#queues) await queue.close({ keepFiles: true }).catch(() => undefined);
+    const folder = await this.#folder?.catch(() => undefined);
+    if (folder === undefined) return;
+    try {
+      await rmdir(folder);
+    } catch {
+      // Something is left in it.
+      await rename(folder, join(this.config.folder, this.#name(NOBODY))).catch(() => undefined);
+    }
+  }
+
+  #open(): Promise<string> {
+    this.#folder ??= this.#make().catch((error: unknown) => {
+      this.#folder = undefined;
+      throw error;
+    });
+    return this.#folder;
+  }
+
+  async #make(): Promise<string> {
+    await mkdir(this.config.folder, { recursive: true, mode: 0o700 });
+    const folder = join(this.config.folder, this.#name(ownToken()));
+    await mkdir(folder, { mode: 0o700 });
+    return folder;
+  }
+
+  #name(owner: string): string {
+    return folderName({ ...this.#writer, owner });
+  }
+
+  async #touch(): Promise<void> {
+    const folder = await this.#folder?.catch(() => undefined);
+    const now = new Date();
+    // It may just have been removed.
+    if (folder !== undefined) await utimes(folder, now, now).catch(() => undefined);
+  }
+
+  #trouble(reason: string | undefined): void {
+    const isBroken = reason !== undefined;
+    if (isBroken === this.#isBroken) return;
+    this.#isBroken = isBroken;
+    this.#host.broken(isBroken);
+    this.#host.notice(
+      isBroken
+        ? `the spool in ${this.config.folder} cannot be written (${reason}): lines wait in memory only, until it can`
+        : `the spool in ${this.config.folder} can be written again`,
+    );
+  }
+}
