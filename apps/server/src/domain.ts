@@ -3,12 +3,14 @@ import { create } from "@bufbuild/protobuf";
 import { JobService, LiveService, LogService, StartJobRequestSchema, WorkerService } from "@signalbox/protocol";
 import { Counter, Gauge, type Registry } from "prom-client";
 import { systemClock, type Clock } from "./clock.ts";
+import { connectionKey } from "./http/connection-key.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
 import { Dispatch, serverActor } from "./jobs/dispatch.ts";
 import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { Cursors } from "./live/cursors.ts";
 import type { LiveParts } from "./live/live-parts.ts";
+import { OpenWatches } from "./live/open-watches.ts";
 import { watch } from "./live/watch.ts";
 import type { Logger } from "./logger.ts";
 import { Logs } from "./logs/logs.ts";
@@ -47,11 +49,12 @@ export interface Domain {
   readonly workerRoutes: (router: ConnectRouter) => void;
   /** PushLogs, for a listener that serves its plain calls without the router. */
   readonly plainPushLogs: PlainMethod;
-  /** The exact bytes of an attempt's log; undefined if there is no such job or attempt. */
+  /** The exact bytes of an attempt's log, or of its late evidence; undefined if there is no such job or attempt. */
   readonly readLog: (
     jobId: string,
     attempt: number,
     signal: AbortSignal,
+    late: boolean,
   ) => Promise<AsyncIterable<Uint8Array> | undefined>;
   /** Adds the domain's figures to `/metrics`. */
   readonly addMetrics: (registry: Registry) => void;
@@ -90,6 +93,7 @@ export async function openDomain({
   };
   const live: LiveParts = { store, jobs, logs, workers, cursors: new Cursors(store.id), attemptOf };
 
+  const watches = new OpenWatches();
   let looking: Promise<void> | undefined;
   const look = async () => {
     try {
@@ -107,7 +111,8 @@ export async function openDomain({
     router.service(JobService, jobService(jobs, workers, inputs));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
-      watch: (request, context) => watch(live, request, serverVersion, clock, context.signal),
+      watch: (request, { values, signal }) =>
+        watches.count(values.get(connectionKey), watch(live, request, serverVersion, clock, signal), signal),
     });
   };
 
@@ -121,15 +126,15 @@ export async function openDomain({
       router.service(WorkerService, workerService(workers, inputs, store.id, clock));
     },
     plainPushLogs: plainPushLogs(workers),
-    readLog: async (jobId, attempt, signal) => {
+    readLog: async (jobId, attempt, signal, late) => {
       try {
-        return logs.text(jobId, attemptOf(jobId, attempt), signal);
+        return (late ? logs.late : logs).text(jobId, attemptOf(jobId, attempt), signal);
       } catch (error) {
         if (error instanceof Refused && error.kind === "not-found") return undefined;
         throw error;
       }
     },
-    addMetrics: (registry) => addMetrics(registry, jobs, workers, store),
+    addMetrics: (registry) => addMetrics(registry, jobs, workers, store, watches),
     startFirstJob: async (type, name) => {
       if (jobs.size > 0) return;
       const known = workers.jobType(type);
@@ -150,11 +155,12 @@ export async function openDomain({
   };
 }
 
-function addMetrics(registry: Registry, jobs: Jobs, workers: Workers, store: Store): void {
+function addMetrics(registry: Registry, jobs: Jobs, workers: Workers, store: Store, watches: OpenWatches): void {
   const { counts, budget } = workers.ingest;
   const figures: [string, string, () => number][] = [
     ["signalbox_workers_connected", "Worker processes that are connected", () => [...workers.sessions].length],
     ["signalbox_jobs", "Jobs in the store", () => jobs.size],
+    ["signalbox_watches", "Open watches", () => watches.size],
     ["signalbox_jobs_live", "Jobs that have not ended", () => [...jobs.live()].length],
     ["signalbox_ingest_chunks_total", "Chunks received", () => counts.chunks],
     ["signalbox_ingest_lines_total", "Lines acknowledged", () => counts.lines],

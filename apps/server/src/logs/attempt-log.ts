@@ -27,6 +27,15 @@ export interface LogEnd {
   readonly mark: LogMark;
 }
 
+/** What is another thing for a log that is not an attempt's own. */
+export interface DoorOptions {
+  readonly topic: string;
+  /** Where it stands before its first entry. */
+  readonly begin: LogEnd;
+  /** So much text is taken, bytes; a chunk that would go beyond is refused as malformed, so that a gap takes its place. */
+  readonly mostBlobBytes: number;
+}
+
 /**
  * The door of one attempt's log: the one place that decides what may be appended. Appends are pipelined; the log's end moves when an
  * append is accepted, the durable end when it is on disk.
@@ -36,25 +45,34 @@ export interface LogEnd {
 export class AttemptLog {
   readonly jobId: string;
   readonly attempt: number;
+  readonly #mostBlobBytes: bigint | undefined;
   readonly #clock: Clock;
   readonly #writer: TopicWriter;
   #nextLine: number;
   #mark: LogMark;
   #durable: LogEnd;
 
-  private constructor(jobId: string, attempt: number, writer: TopicWriter, clock: Clock) {
+  private constructor(jobId: string, attempt: number, writer: TopicWriter, clock: Clock, options?: DoorOptions) {
     this.jobId = jobId;
     this.attempt = attempt;
+    this.#mostBlobBytes = options && BigInt(options.mostBlobBytes);
     this.#writer = writer;
     this.#clock = clock;
-    this.#nextLine = writer.opened?.mark ?? 1;
-    this.#mark = writer.opened ? readMark(writer.opened.data) : emptyMark();
+    this.#nextLine = writer.opened?.mark ?? options?.begin.nextLine ?? 1;
+    this.#mark = writer.opened ? readMark(writer.opened.data) : (options?.begin.mark ?? emptyMark());
     this.#durable = { nextLine: this.#nextLine, mark: this.#mark };
   }
 
   /** Opens the log at its stored end. Throws Fenced if it is sealed. */
-  static async open(journal: Journal, jobId: string, attempt: number, clock: Clock): Promise<AttemptLog> {
-    return new AttemptLog(jobId, attempt, await journal.open(logTopic(jobId, attempt)), clock);
+  static async open(
+    journal: Journal,
+    jobId: string,
+    attempt: number,
+    clock: Clock,
+    options?: DoorOptions,
+  ): Promise<AttemptLog> {
+    const writer = await journal.open(options?.topic ?? logTopic(jobId, attempt));
+    return new AttemptLog(jobId, attempt, writer, clock, options);
   }
 
   /** What is on disk. */
@@ -99,6 +117,8 @@ export class AttemptLog {
       encoded = toBinary(ChunkBodySchema, body);
     }
     const { header, mark } = describeChunk(body, this.#mark, sender, this.#clock());
+    if (this.#mostBlobBytes !== undefined && mark.blobBytes > this.#mostBlobBytes)
+      throw this.#refusal("invalid", `late evidence of an attempt is kept up to ${this.#mostBlobBytes} bytes of text`);
     const nextLine = this.#nextLine + body.lineCount;
     return this.#append(encodeChunkEntry(nextLine, header, encoded, mark), nextLine, mark);
   }

@@ -18,7 +18,7 @@ export class Logs extends StoredLogs {
     super(journal, { topic: logTopic, begin: () => ({ nextLine: 1, mark: emptyMark() }) });
     this.#journal = journal;
     this.#clock = clock;
-    this.late = new LateLogs(journal, this);
+    this.late = new LateLogs(journal, this, clock);
   }
 
   /** Opens the door of an attempt's log. Throws Fenced if it is sealed. One at a time: of two, the first append wins. */

@@ -12,6 +12,7 @@ const { pushLogs } = WorkerService.method;
 const chunkTag = 0x12;
 const nextLineTag = 0x08;
 const creditTag = 0x10;
+const lateTag = 0x18;
 
 /** PushLogs in the plain form of a call: nothing between a message and the store but what must be. */
 export function plainPushLogs(workers: PushDoor): PlainMethod {
@@ -133,12 +134,16 @@ function chunkOf(bytes: Uint8Array): Uint8Array | undefined {
 }
 
 /** An acknowledgement in its gRPC frame. */
-function frameAck({ nextLine, creditBytes }: Ack): Buffer {
+function frameAck({ nextLine, creditBytes, late }: Ack): Buffer {
   const framed = Buffer.allocUnsafe(32);
   framed[5] = nextLineTag;
   let at = varint(framed, 6, nextLine);
   framed[at++] = creditTag;
   at = varint(framed, at, creditBytes);
+  if (late) {
+    framed[at++] = lateTag;
+    framed[at++] = 1;
+  }
   framed[0] = 0;
   framed.writeUInt32BE(at - 5, 1);
   return framed.subarray(0, at);

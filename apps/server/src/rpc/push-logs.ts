@@ -47,7 +47,7 @@ export async function* pushLogs(
     for (;;) {
       const ack = stream.takeAck();
       if (ack) {
-        yield create(PushLogsResponseSchema, { nextLine: BigInt(ack.nextLine), creditBytes: ack.creditBytes });
+        yield create(PushLogsResponseSchema, { ...ack, nextLine: BigInt(ack.nextLine) });
         continue;
       }
       if (stream.over?.error) throw stream.over.error;
@@ -67,7 +67,7 @@ export async function openPush(
 ): Promise<PushStream> {
   if (first?.message.case !== "open") throw new Refused("invalid", "The first message of PushLogs is open.");
   const open: PushLogsOpen = first.message.value;
-  return workers.ingest.open(open, workers.sessionOf(open.incarnation), changed);
+  return workers.ingest.open(open, workers.sessionOf(open), changed);
 }
 
 /** Gives a message after the first to the stream. Throws Refused. */

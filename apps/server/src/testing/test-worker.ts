@@ -124,6 +124,11 @@ export class TestWorker implements AsyncDisposable {
     return new TestPush(this.#client, { jobId, attempt, incarnation });
   }
 
+  /** Opens a PushLogs stream for what another process left in its spool. */
+  deliver(jobId: string, attempt: number, incarnation: string): TestPush {
+    return new TestPush(this.#client, { jobId, attempt, incarnation, spooled: true });
+  }
+
   async #read(): Promise<void> {
     try {
       for await (const response of this.#client.connect(this.#up, { signal: this.#abort.signal })) {

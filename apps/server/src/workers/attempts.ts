@@ -5,7 +5,6 @@ import {
   AttemptBackSchema,
   AttemptLostSchema,
   AttemptReportSchema,
-  EndOutcome,
   WorkerLinkState,
   type Actor,
   type AttemptEnd,
@@ -19,12 +18,13 @@ import { serverActor } from "../jobs/dispatch.ts";
 import type { Job } from "../jobs/job.ts";
 import { foldReport } from "../jobs/fold-report.ts";
 import { foldBack, foldLost } from "../jobs/job-fold.ts";
-import { openAttempt } from "../jobs/job-record.ts";
+import { endedUnheard, openAttempt } from "../jobs/job-record.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import { recordLate } from "../jobs/late-evidence.ts";
 import type { Logger } from "../logger.ts";
 import type { Logs } from "../logs/logs.ts";
 import { Refused } from "../refused.ts";
-import { StoreClosed } from "../store/store.ts";
+import { StoreClosed, type TopicInfo } from "../store/store.ts";
 import type { Background } from "./background.ts";
 import { Eta } from "./eta.ts";
 import type { LeaseClock } from "./lease-clock.ts";
@@ -55,10 +55,40 @@ interface Parts {
 export class Attempts {
   readonly #parts: Parts;
   readonly #etas = new Map<string, Eta>();
+  /** Ends that wait for their lines. */
+  readonly #waitingEnds = new WeakMap<WorkerSession, Set<string>>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
     parts.jobs.onEntry((job, before) => this.#afterEntry(job, before));
+  }
+
+  /**
+   * After a start of the server: seals logs whose attempt has ended, and says of late evidence that it is there where the job's history does
+   * not. `topics` are those of all logs.
+   */
+  async restore(topics: readonly TopicInfo[]): Promise<void> {
+    for (const info of topics) {
+      try {
+        await this.#restoreLog(info);
+      } catch (error) {
+        this.#parts.logger.error({ err: error, topic: info.topic }, "a log could not be put right; the next start does it");
+      }
+    }
+  }
+
+  async #restoreLog({ topic, sealed }: TopicInfo): Promise<void> {
+    const { jobs, logs } = this.#parts;
+    const [, jobId, number, late] = topic.split("/");
+    if (jobId === undefined || number === undefined) return;
+    const attempt = Number(number);
+    const job = jobs.find(jobId);
+    if (late === undefined) {
+      const isOpen = job !== undefined && openAttempt(job.record)?.number === attempt;
+      if (!sealed && !isOpen) await logs.seal(jobId, attempt, "ended");
+    } else if (job && !job.record.late.find((each) => each.attempt === attempt)?.firstLine) {
+      await recordLate(job, attempt, { firstLine: await logs.late.firstLine(jobId, attempt) });
+    }
   }
 
   /** Brings the server's and the worker's idea of its attempts together, after a hello. */
@@ -86,18 +116,12 @@ export class Attempts {
     const report = checkReport(said);
     const job = this.#ownJob(session, report.jobId, report.attempt);
     if (!job) {
-      this.#answerForeign(session, report);
+      await this.#answerForeign(session, report);
       return;
     }
     if (report.end && !(await this.#hasLines(report, report.end))) {
       // The log is sealed where the end is folded: lines that are still on their way would be lost.
-      this.#endWhenStored(session, { ...report }).catch((error: unknown) => {
-        if (!(error instanceof StoreClosed))
-          this.#parts.logger.error({ err: error, job: job.id }, "an end could not be stored; its worker says it again");
-        session.end(
-          new Refused("unavailable", "The end of an attempt was not stored. Connect again and say it again."),
-        );
-      });
+      this.#endWhenStored(session, { ...report });
       delete report.end;
     }
     const actor = workerActor(session);
@@ -158,14 +182,33 @@ export class Attempts {
     });
   }
 
-  async #hasLines({ jobId, attempt }: AttemptReport, end: AttemptEnd): Promise<boolean> {
-    return BigInt((await this.#parts.logs.end(jobId, attempt)).nextLine) >= end.endLine;
+  async #hasLines({ jobId, attempt }: AttemptReport, end: AttemptEnd, late = false): Promise<boolean> {
+    const { logs } = this.#parts;
+    return BigInt((await (late ? logs.late : logs).end(jobId, attempt)).nextLine) >= end.endLine;
   }
 
-  /** Folds a report that came before the attempt's last lines, when they are there. If the session ends first, the worker says it again. */
-  async #endWhenStored(session: WorkerSession, report: AttemptReport): Promise<void> {
-    await this.#parts.logs.reached(report.jobId, report.attempt, Number(report.end?.endLine ?? 1n), session.closed);
-    if (!session.closed.aborted) await this.report(session, report);
+  /**
+   * Folds a report that came before the attempt's last lines, when they are there. If the session ends first, the worker says it again;
+   * what it says twice meanwhile is waited for once.
+   */
+  #endWhenStored(session: WorkerSession, report: AttemptReport, late = false): void {
+    const { jobId, attempt } = report;
+    const waiting = this.#waitingEnds.get(session) ?? new Set();
+    this.#waitingEnds.set(session, waiting);
+    const key = `${jobId}/${attempt}${late ? "/late" : ""}`;
+    if (waiting.has(key)) return;
+    waiting.add(key);
+    const { logs, logger } = this.#parts;
+    const fold = async () => {
+      await (late ? logs.late : logs).reached(jobId, attempt, Number(report.end?.endLine ?? 1n), session.closed);
+      waiting.delete(key);
+      if (!session.closed.aborted) await this.report(session, report);
+    };
+    fold().catch((error: unknown) => {
+      if (!(error instanceof StoreClosed))
+        logger.error({ err: error, job: jobId }, "an end could not be stored; its worker says it again");
+      session.end(new Refused("unavailable", "The end of an attempt was not stored. Connect again and say it again."));
+    });
   }
 
   /** The job, if this attempt of it is open and belongs to the session's process. */
@@ -184,24 +227,36 @@ export class Attempts {
       : undefined;
   }
 
-  #answerForeign(session: WorkerSession, { jobId, attempt, end }: AttemptReport): void {
-    let record: JobRecord | undefined;
-    try {
-      ({ record } = this.#parts.jobs.get(jobId));
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+  /** Answers a report on an attempt that is not the worker's any more. What it says of the end of one that the room ended is evidence. */
+  async #answerForeign(session: WorkerSession, report: AttemptReport): Promise<void> {
+    const { jobId, attempt, end } = report;
+    const job = this.#parts.jobs.find(jobId);
+    const stored = job?.record.attempts.find(({ number }) => number === attempt);
+    if (!job || stored?.incarnation !== session.incarnation || !stored.end) {
+      // Of an attempt so old that nothing is known of it, the end is of no use to anybody: its worker may forget it.
+      if (job && end && attempt < (job.record.attempts[0]?.number ?? 0)) sayEndAccepted(session, jobId, attempt);
+      else
+        sayFenced(
+          session,
+          jobId,
+          attempt,
+          job ? "the attempt was given up or belongs to another process" : "there is no such job in this store",
+        );
+      return;
     }
-    const stored = record?.attempts.find((each) => each.number === attempt);
+    if (endedUnheard(stored)) {
+      if (end && !(await this.#hasLines(report, end, true))) {
+        this.#endWhenStored(session, { ...report }, true);
+        return;
+      }
+      if (end) await recordLate(job, attempt, { end });
+      else if (!job.record.late.find((late) => late.attempt === attempt)?.end) {
+        sayFenced(session, jobId, attempt, stored.end.reason);
+        return;
+      }
+    }
     // A late word on an end that is stored must not take the place of its acceptance.
-    if (stored?.end && stored.incarnation === session.incarnation && (end || isByWorker(stored.end)))
-      sayEndAccepted(session, jobId, attempt);
-    else
-      sayFenced(
-        session,
-        jobId,
-        attempt,
-        record ? "the attempt was given up or belongs to another process" : "there is no such job in this store",
-      );
+    sayEndAccepted(session, jobId, attempt);
   }
 
   #measured(job: Job, session: WorkerSession, measured: AttemptVitals): void {
@@ -248,15 +303,14 @@ export class Attempts {
     this.#etas.delete(job.id);
     const attempt = job.record.attempts.find((each) => each.number === number);
     if (!attempt) return;
-    const { end } = attempt;
-    const byWorker = end !== undefined && isByWorker(end);
+    const unheard = endedUnheard(attempt);
     const close = async () => {
       try {
-        await logs.seal(job.id, number, byWorker ? "ended" : "given up");
+        await logs.seal(job.id, number, unheard ? "given up" : "ended");
         const session = sessions.get(attempt.workerId);
         if (session?.incarnation !== attempt.incarnation) return;
-        if (byWorker) sayEndAccepted(session, job.id, number);
-        else sayFenced(session, job.id, number, end?.reason ?? "the attempt was given up");
+        if (unheard) sayFenced(session, job.id, number, attempt.end?.reason ?? "the attempt was given up");
+        else sayEndAccepted(session, job.id, number);
       } finally {
         onSealed();
       }
@@ -268,11 +322,6 @@ export class Attempts {
       ),
     );
   }
-}
-
-/** Whether an attempt ended by its worker's word: the server's own ends have no time of the worker's. */
-function isByWorker(end: AttemptEnd): boolean {
-  return end.outcome !== EndOutcome.GIVEN_UP && end.atUs !== 0n;
 }
 
 function workerActor(session: WorkerSession): Actor {

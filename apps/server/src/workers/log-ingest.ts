@@ -1,13 +1,16 @@
-import type { PushLogsOpen } from "@signalbox/protocol";
+import { LogRefusalSchema, type Attempt, type PushLogsOpen } from "@signalbox/protocol";
 import type { Jobs } from "../jobs/jobs.ts";
-import { openAttempt } from "../jobs/job-record.ts";
+import { endedUnheard } from "../jobs/job-record.ts";
 import type { AttemptLog, LogEnd } from "../logs/attempt-log.ts";
+import type { Sender } from "../logs/header.ts";
 import type { Logs } from "../logs/logs.ts";
 import { Refused } from "../refused.ts";
 import { Conflict, Fenced, UnknownOutcome } from "../store/store.ts";
 import type { IngestBudget } from "./ingest-budget.ts";
+import { LateDoor, LateDoors } from "./late-doors.ts";
 import { LineRate } from "./line-rate.ts";
 import { PushStream } from "./push-stream.ts";
+import { SpoolStreams } from "./spool-streams.ts";
 import type { WorkerSession } from "./worker-session.ts";
 
 interface OpenLog {
@@ -31,32 +34,96 @@ export class LogIngest {
   readonly #logs: Logs;
   /** By job and attempt. One door for an attempt, however many streams the worker opens one after the other. */
   readonly #open = new Map<string, OpenLog>();
+  readonly #late: LateDoors;
+  readonly #spools = new SpoolStreams();
 
   constructor(jobs: Jobs, logs: Logs, budget: IngestBudget) {
     this.#jobs = jobs;
     this.#logs = logs;
+    this.#late = new LateDoors(logs);
     this.budget = budget;
   }
 
   /**
-   * Opens the stream of one PushLogs call. `changed` is called whenever there is something to do; see PushStream. Rejects with Refused
-   * unless the attempt runs in the session's process.
+   * Opens the stream of one PushLogs call, to the attempt's own log or, if the room ended the attempt without its worker's word, to its
+   * late evidence. Without a session somebody delivers the spool of a process that is not connected. `changed` is called whenever there is
+   * something to do; see PushStream. Rejects with Refused unless the attempt is that process's.
    */
-  async open(open: PushLogsOpen, session: WorkerSession, changed: () => void): Promise<PushStream> {
-    const door = this.#doorOf(open, session);
-    const log = await this.#openLog(open, door);
-    return new PushStream({
+  async open(open: PushLogsOpen, session: WorkerSession | undefined, changed: () => void): Promise<PushStream> {
+    const attempt = await this.#attemptOf(open, session);
+    if (!session) return this.#openSpool(open, attempt, changed);
+    return this.#openStream(open, attempt, session, changed);
+  }
+
+  async #openSpool(open: PushLogsOpen, attempt: Attempt, changed: () => void): Promise<PushStream> {
+    let stream: PushStream | undefined;
+    let stopped: Refused | undefined;
+    const spool = {
+      incarnation: open.incarnation,
+      stop: (reason: Refused) => {
+        stopped = reason;
+        stream?.end(reason);
+        changed();
+      },
+    };
+    this.#spools.add(spool);
+    const over = () => this.#spools.delete(spool);
+    try {
+      // The last that is known of the clock of whoever wrote the lines.
+      const clockOffsetUs = (await this.#logs.clockOffsetUs(open.jobId, open.attempt)) ?? Number(attempt.clockOffsetUs);
+      stream = await this.#openStream(open, attempt, { incarnation: open.incarnation, clockOffsetUs }, changed, over);
+      if (stopped) stream.end(stopped);
+      return stream;
+    } catch (error) {
+      over();
+      throw error;
+    }
+  }
+
+  async #openStream(
+    open: PushLogsOpen,
+    attempt: Attempt,
+    sender: Sender,
+    changed: () => void,
+    over: () => void = () => undefined,
+  ): Promise<PushStream> {
+    const late = attempt.endedAtUs === 0n ? undefined : this.#late.enter(this.#jobs.get(open.jobId), open.attempt);
+    const door = late ?? this.#doorOf(open);
+    let log: AttemptLog;
+    try {
+      log = await this.#openLog(open, door);
+    } catch (error) {
+      if (late) this.#late.leave(late);
+      throw error;
+    }
+    const fail = (error: unknown) => {
+      stream.end(this.#failed(open, door, error));
+      changed();
+    };
+    const stream = new PushStream({
       log,
-      session,
+      sender,
+      late: late !== undefined,
       budget: this.budget,
       counts: this.counts,
       stored: (lines) => {
         this.counts.lines += lines;
-        this.#stored(log);
+        if (late) late.note().catch(fail);
+        else this.#stored(log);
       },
       failed: (error) => this.#failed(open, door, error),
       changed,
+      over: () => {
+        if (late) this.#late.leave(late);
+        over();
+      },
     });
+    return stream;
+  }
+
+  /** The process is connected: nobody else delivers its lines any more. */
+  connected(incarnation: string): void {
+    this.#spools.returned(incarnation);
   }
 
   /** Forgets the door of an attempt that has ended. */
@@ -65,8 +132,9 @@ export class LogIngest {
   }
 
   /** Forgets a door that failed; not the one that was opened after it. */
-  #closeDoor(open: PushLogsOpen, door: OpenLog): void {
-    if (this.#open.get(key(open.jobId, open.attempt)) === door) this.close(open.jobId, open.attempt);
+  #closeDoor(open: PushLogsOpen, door: OpenLog | LateDoor): void {
+    if (door instanceof LateDoor) this.#late.forget(door);
+    else if (this.#open.get(key(open.jobId, open.attempt)) === door) this.close(open.jobId, open.attempt);
   }
 
   /** Brings the line rates of logs that have fallen quiet down. Call it about every second. */
@@ -78,29 +146,39 @@ export class LogIngest {
     }
   }
 
-  /** The door of the attempt, new or known. Throws Refused unless the attempt runs in the session's process. */
-  #doorOf(open: PushLogsOpen, session: WorkerSession): OpenLog {
-    const attempt = openAttempt(this.#jobs.get(open.jobId).record);
-    if (
-      attempt?.number !== open.attempt ||
-      attempt.workerId !== session.workerId ||
-      attempt.incarnation !== session.incarnation
-    ) {
+  /** The attempt, if lines of it can be taken. Rejects with Refused unless it is that process's and its log is open or it has late evidence. */
+  async #attemptOf(open: PushLogsOpen, session: WorkerSession | undefined): Promise<Attempt> {
+    const { jobId, incarnation } = open;
+    const attempt = this.#jobs.get(jobId).record.attempts.find(({ number }) => number === open.attempt);
+    if (attempt?.incarnation !== incarnation || (session && attempt.workerId !== session.workerId)) {
       throw new Refused(
         "wrong-state",
-        `Attempt ${open.attempt} of job ${open.jobId} does not run in this process: its lines are not taken.`,
+        `Attempt ${open.attempt} of job ${jobId} does not run in this process: its lines are not taken.`,
       );
     }
+    if (attempt.endedAtUs === 0n || endedUnheard(attempt)) return attempt;
+    const { nextLine } = await this.#logs.end(jobId, open.attempt);
+    throw new Refused(
+      "wrong-state",
+      `Attempt ${open.attempt} of job ${jobId} has ended by its worker's word, and all its lines are stored: none can follow.`,
+      [{ desc: LogRefusalSchema, value: { nextLine: BigInt(nextLine), reason: "the attempt has ended" } }],
+    );
+  }
+
+  /** The door of the attempt's own log, new or known. */
+  #doorOf(open: PushLogsOpen): OpenLog {
     const id = key(open.jobId, open.attempt);
     let door = this.#open.get(id);
     if (!door) this.#open.set(id, (door = { log: this.#logs.open(open.jobId, open.attempt), rate: new LineRate() }));
     return door;
   }
 
-  async #openLog(open: PushLogsOpen, door: OpenLog): Promise<AttemptLog> {
+  async #openLog(open: PushLogsOpen, door: OpenLog | LateDoor): Promise<AttemptLog> {
     try {
       const log = await door.log;
-      this.#stored(log);
+      // What was stored before the job's history could say so is noted now.
+      if (door instanceof LateDoor) await door.note();
+      else this.#stored(log);
       return log;
     } catch (error) {
       throw this.#failed(open, door, error);
@@ -118,12 +196,13 @@ export class LogIngest {
       vitals.lines = BigInt(lines);
       vitals.linesPerSecond = rate.next(lines, performance.now());
       vitals.logBytes = mark.blobBytes;
+      vitals.missingLines = mark.missingLines;
       vitals.levelCounts = mark.levelCounts;
     });
   }
 
   /** What a failed append means for the worker. */
-  #failed(open: PushLogsOpen, door: OpenLog, error: unknown): Error {
+  #failed(open: PushLogsOpen, door: OpenLog | LateDoor, error: unknown): Error {
     if (error instanceof Refused) {
       this.counts.refused++;
       return error;

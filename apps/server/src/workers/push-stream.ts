@@ -1,7 +1,7 @@
 import type { Gap } from "@signalbox/protocol";
 import type { AttemptLog } from "../logs/attempt-log.ts";
+import type { Sender } from "../logs/header.ts";
 import { fullCreditBytes, type IngestBudget } from "./ingest-budget.ts";
-import type { WorkerSession } from "./worker-session.ts";
 
 /** What an entry weighs besides its text. Without it, tiny messages could be under way without number. */
 const entryBytes = 1024;
@@ -9,7 +9,9 @@ const entryBytes = 1024;
 /** What a stream of lines needs from the ingest. */
 export interface PushStreamParts {
   readonly log: AttemptLog;
-  readonly session: WorkerSession;
+  readonly sender: Sender;
+  /** The lines are late evidence. */
+  readonly late: boolean;
   readonly budget: IngestBudget;
   readonly counts: { chunks: number; bytes: number };
   /** More lines are on disk, `lines` of them since it was called last. */
@@ -18,12 +20,16 @@ export interface PushStreamParts {
   readonly failed: (error: unknown) => Error;
   /** There is an acknowledgement to send, room to take more, or an end: look at the stream. Not called from within its methods. */
   readonly changed: () => void;
+  /** Nothing more is taken or settled. Called once. */
+  readonly over?: () => void;
 }
 
 /** What is acknowledged: all lines below `nextLine` are on disk, and so many bytes may be on their way. */
 export interface Ack {
   readonly nextLine: number;
   readonly creditBytes: number;
+  /** The lines are kept as late evidence. */
+  readonly late: boolean;
 }
 
 /**
@@ -41,6 +47,7 @@ export class PushStream {
   #failure: Error | undefined;
   #isWaiting = false;
   #isTelling = false;
+  #isFinished = false;
   #toldLine = 0;
   #toldCredit = 0;
   #countedLine: number;
@@ -69,12 +76,12 @@ export class PushStream {
     const { counts } = this.#parts;
     counts.chunks++;
     counts.bytes += encoded.length;
-    this.#take(() => this.#parts.log.append(encoded, this.#parts.session), encoded.length);
+    this.#take(() => this.#parts.log.append(encoded, this.#parts.sender), encoded.length);
   }
 
   /** Takes a declared gap. */
   gap(gap: Gap): void {
-    this.#take(() => this.#parts.log.appendGap(gap, this.#parts.session), 0);
+    this.#take(() => this.#parts.log.appendGap(gap, this.#parts.sender), 0);
   }
 
   /** Nothing follows. With an error, that is how the stream ends when everything under way is settled. */
@@ -82,6 +89,7 @@ export class PushStream {
     this.#closed = true;
     this.#failure ??= error;
     if (this.#isWaiting) this.#parts.budget.forget(this.#onRoom);
+    this.#finish();
   }
 
   /** What is on disk, or is to be had on credit, and was not told yet. */
@@ -91,7 +99,7 @@ export class PushStream {
     if (nextLine === this.#toldLine && creditBytes === this.#toldCredit) return undefined;
     this.#toldLine = nextLine;
     this.#toldCredit = creditBytes;
-    return { nextLine, creditBytes };
+    return { nextLine, creditBytes, late: this.#parts.late };
   }
 
   /** Set when nothing more will be taken or settled. */
@@ -118,7 +126,14 @@ export class PushStream {
     this.#underWay--;
     this.#ownBytes -= charged;
     this.#parts.budget.give(charged);
+    this.#finish();
     this.#tell();
+  }
+
+  #finish(): void {
+    if (this.#isFinished || !this.over) return;
+    this.#isFinished = true;
+    this.#parts.over?.();
   }
 
   readonly #onRoom = () => {

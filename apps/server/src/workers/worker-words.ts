@@ -21,6 +21,8 @@ const longestEndReason = 2000;
 const longestSignal = 40;
 const longestPhase = 200;
 const fastestRate = 1e12;
+/** Readers count in doubles. */
+const mostRedactions = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
  * A worker's report in the form in which it is folded and stored: words that are too long are cut. Throws Refused for one that is too
@@ -56,6 +58,8 @@ export function setMeasured(vitals: Vitals, measured: AttemptVitals, etaMs: numb
   vitals.phase = clip(measured.phase, longestPhase);
   vitals.stalledBy = clip(measured.stalledBy, longestPhase);
   vitals.asOfUs = BigInt(Math.round(atUs));
+  const redactions = measured.redactions < mostRedactions ? measured.redactions : mostRedactions;
+  if (redactions > vitals.redactions) vitals.redactions = redactions;
   setOptional(vitals, "itemsTotal", measured.itemsTotal);
   setOptional(vitals, "bytesTotal", measured.bytesTotal);
   setOptional(vitals, "etaMs", etaMs === undefined ? undefined : BigInt(etaMs));

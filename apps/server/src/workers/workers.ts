@@ -4,6 +4,7 @@ import type {
   Hello,
   JobRecord,
   JobType,
+  PushLogsOpen,
   VitalsReport,
   WorkerHeartbeat,
   WorkerRecord,
@@ -27,6 +28,7 @@ import { LeaseClock, leaseMs, silentAfterMs } from "./lease-clock.ts";
 import type { LogIngest } from "./log-ingest.ts";
 import { offeredTypes, type Offered } from "./offered-types.ts";
 import { Sessions } from "./sessions.ts";
+import { isConnected } from "./spool-streams.ts";
 import { WorkerBoard } from "./worker-board.ts";
 import { WorkerNames } from "./worker-names.ts";
 import { EncodedRecords, workerRecord } from "./worker-record.ts";
@@ -97,12 +99,10 @@ export class Workers {
     return workers;
   }
 
-  async #restore({ store, logs }: Parts): Promise<void> {
-    const open = new Set<string>();
+  async #restore({ store }: Parts): Promise<void> {
     for (const job of this.#jobs.live()) {
       const attempt = openAttempt(job.record);
       if (attempt) {
-        open.add(`log/${job.id}/${attempt.number}`);
         if (attempt.lostAtUs === 0n) this.#leases.hear(attempt.incarnation, this.#monotonic());
         this.board.restore(attempt.workerId, attempt.lostAtUs !== 0n);
       }
@@ -113,10 +113,7 @@ export class Workers {
       if (leftAtUs === 0n) this.#leases.hear(incarnation, this.#monotonic());
       this.#forgetting.forgetIfGone(workerId);
     }
-    for (const { topic, sealed } of await store.journal.topics("log/")) {
-      const [, jobId, attempt] = topic.split("/");
-      if (!sealed && !open.has(topic) && jobId && attempt) await logs.seal(jobId, Number(attempt), "ended");
-    }
+    await this.#attempts.restore(await store.journal.topics("log/"));
   }
 
   /** Who is told when a worker comes, goes or has a free slot. */
@@ -191,6 +188,7 @@ export class Workers {
     const session = new WorkerSession(hello, epoch, now);
     this.#drains.apply(session);
     this.#sessions.put(session);
+    this.ingest.connected(hello.incarnation);
     this.#leases.hear(hello.incarnation, this.#monotonic());
     this.board.connect(session, this.#clock());
     this.#forgetting.forgetOldest();
@@ -227,10 +225,12 @@ export class Workers {
     this.#logger.info({ worker: workerId }, leaving ? "worker left" : "worker disconnected");
   }
 
-  /** The session of a process that may push lines. Throws Refused if it is not connected. */
-  sessionOf(incarnation: string): WorkerSession {
+  /** The session of a process that pushes lines; none for what it left in its spool. Throws Refused if it is not connected, or is and should not be. */
+  sessionOf({ incarnation, spooled }: PushLogsOpen): WorkerSession | undefined {
     const session = this.#sessions.ofIncarnation(incarnation);
-    if (!session) throw new Refused("unavailable", "This process is not connected: open the Connect stream first.");
+    if (spooled && session) throw isConnected(incarnation);
+    if (!spooled && !session)
+      throw new Refused("unavailable", "This process is not connected: open the Connect stream first.");
     return session;
   }
 
