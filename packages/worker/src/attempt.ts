@@ -35,6 +35,8 @@ import { Steering } from "./steering.ts";
 
 /** A job that has overrun the log has this long to end, milliseconds. */
 const overflowGraceMs = 5000;
+/** An exclusive job whose worker has lost its lease has this long to end, milliseconds. */
+const leaseGraceMs = 5000;
 
 /** What an attempt needs from its worker. */
 export interface AttemptHost {
@@ -44,6 +46,8 @@ export interface AttemptHost {
   onChange(attempt: Attempt): void;
   /** The server is to hear how much input was taken. */
   onInputTaken(attempt: Attempt): void;
+  /** Looks whether the worker's lease is over, and if so calls {@link Attempt.loseLease}. Called before a job goes on. */
+  checkLease(): void;
 }
 
 /** What a job begins with, whoever began it. */
@@ -188,6 +192,14 @@ export class Attempt {
     this.#abort(new JobFenced(reason || "the attempt belongs to another worker"));
   }
 
+  /** The worker's lease is over. A job that is exclusive stops: its lines stay, and its end is reported. */
+  loseLease(reason: string): void {
+    if (this.#settled || !this.#definition.exclusive) return;
+    this.#released = true;
+    this.#abort(new JobFenced(reason));
+    this.#grace(leaseGraceMs);
+  }
+
   /** No server will ever take its lines: they are forgotten, and the job goes on. */
   disown(): void {
     this.log.discard();
@@ -286,6 +298,7 @@ export class Attempt {
   }
 
   #throwIfAborted(): void {
+    if (this.#definition.exclusive) this.#host.checkLease();
     if (!this.#controller.signal.aborted) return;
     this.#interrupted = true;
     throw this.#controller.signal.reason as Error;

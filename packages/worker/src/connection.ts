@@ -26,6 +26,8 @@ const largestMessage = 1024 * 1024;
 export interface ConnectionHandlers {
   welcomed(welcome: Welcome, connection: Connection): void;
   received(message: Exclude<ConnectResponse["message"], { case: "welcome" | "heartbeat" | undefined }>): void;
+  /** The server has said something. */
+  heard(): void;
   /** For heartbeats. */
   now(): HeartbeatFigures;
 }
@@ -110,6 +112,7 @@ export class Connection {
     try {
       for await (const { message } of this.client.connect(this.#requests(hello, outbox, handlers), { signal })) {
         silence.broken();
+        handlers.heard();
         if (message.case === "welcome") {
           this.#isWelcome = true;
           heartbeat ??= setInterval(() => outbox.heartbeat(0n), Math.max(100, message.value.heartbeatMs || 5000));

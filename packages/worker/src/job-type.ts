@@ -6,7 +6,7 @@ import { defaultLevers } from "./levers.ts";
 /** What the server is told of a job type. */
 export function jobTypeOf(definition: JobDefinition<never>): JobType {
   const { type, description = "", parameters, levers = defaultLevers, itemNoun = "" } = definition;
-  const { defaultItemsPerSecond, input = false, pinned = false } = definition;
+  const { defaultItemsPerSecond, input = false, pinned = false, exclusive = false } = definition;
   return create(JobTypeSchema, {
     name: type,
     description,
@@ -16,5 +16,6 @@ export function jobTypeOf(definition: JobDefinition<never>): JobType {
     ...(defaultItemsPerSecond === undefined ? {} : { defaultItemsPerSecond }),
     takesInput: input,
     pinned,
+    exclusive,
   });
 }

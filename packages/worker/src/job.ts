@@ -21,7 +21,7 @@ export interface Job<Parameters = JsonObject> {
   readonly log: JobLog;
   /**
    * Aborts when the job shall end: it is canceled (the reason is a {@link JobCanceled}), its worker stops ({@link JobReleased}), or it
-   * belongs to somebody else now ({@link JobFenced}). Throw the reason to end early; a normal return says that the work is complete.
+   * belongs to somebody else now, or may soon ({@link JobFenced}). Throw the reason to end early; a normal return says that the work is complete.
    */
   readonly signal: AbortSignal;
   /** Says how far the job is. What is left out stays as it was. */
@@ -140,6 +140,12 @@ export interface JobDefinition<Parameters = JsonObject> {
   readonly input?: boolean;
   /** Jobs of the type are started by this worker alone, with `worker.startHere`. Default: no. */
   readonly pinned?: boolean;
+  /**
+   * Two attempts of a job must never run at the same time. When the server was not heard for the length of the worker's lease (15 s), the
+   * worker stops what it runs of the type before anybody can start it elsewhere: the signal aborts with a {@link JobFenced}, safe points
+   * throw it, and the job queues again. Not for pinned types. Default: no.
+   */
+  readonly exclusive?: boolean;
   /** What items are called, plural. */
   readonly itemNoun?: string;
   /** Speed of a job that nobody has given one, items per second; undefined: unlimited. */
@@ -163,6 +169,10 @@ export function defineJob<Parameters = JsonObject>(definition: JobDefinition<Par
       );
   if (defaultItemsPerSecond !== undefined && !(defaultItemsPerSecond > 0 && Number.isFinite(defaultItemsPerSecond)))
     throw new TypeError(`job type ${type}: a speed is above 0 items per second, not ${defaultItemsPerSecond}`);
+  if (definition.exclusive && definition.pinned)
+    throw new TypeError(
+      `job type ${type}: what only this worker can start runs nowhere else: it cannot be exclusive, too`,
+    );
   if (parameters && parameters.type !== "object")
     throw new TypeError(`job type ${type}: the schema of the parameters must have type "object"`);
   return definition;
@@ -190,7 +200,7 @@ export class JobReleased extends Error {
   }
 }
 
-/** The attempt belongs to nobody or somebody else. */
+/** The attempt belongs to nobody or somebody else, or may: the worker of an exclusive job has not heard its server for too long. */
 export class JobFenced extends Error {
   override readonly name = "JobFenced";
 }

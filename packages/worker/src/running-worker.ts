@@ -9,6 +9,7 @@ import type { ConnectConfig } from "./config.ts";
 import type { Connection, ConnectionHandlers } from "./connection.ts";
 import { messageOf } from "./errors.ts";
 import { jobTypeOf } from "./job-type.ts";
+import { Lease } from "./lease.ts";
 import { LineBudget } from "./line-budget.ts";
 import { LinkKeeper } from "./link-keeper.ts";
 import type { WorkerState } from "./link-state.ts";
@@ -34,6 +35,10 @@ export class RunningWorker implements Worker {
   /** Rings when something that `stop` waits for may have gone. */
   readonly #changed = new Bell();
   readonly #link: LinkKeeper;
+  readonly #lease = new Lease(
+    () => systemClock.monotonicMs(),
+    (silentMs) => this.#leaseOver(silentMs),
+  );
   #stopping: Promise<void> | undefined;
   #storeId: string | undefined;
   #resolveClosed: () => void = () => undefined;
@@ -92,7 +97,10 @@ export class RunningWorker implements Worker {
   }
 
   begin(): void {
-    void this.#link.run().then(() => this.#resolveClosed());
+    void this.#link.run().then(() => {
+      this.#lease.stop();
+      this.#resolveClosed();
+    });
   }
 
   startHere(type: string, options: StartHereOptions = {}): StartedHere {
@@ -141,6 +149,12 @@ export class RunningWorker implements Worker {
     this.#changed.ring();
   }
 
+  /** Others may soon run what ran here: what must not run twice stops. */
+  #leaseOver(silentMs: number): void {
+    const reason = `the server was not heard for ${Math.floor(silentMs / 1000)} s, and the job is exclusive`;
+    for (const attempt of this.#reporters.attempts) attempt.loseLease(reason);
+  }
+
   /** Says that the worker leaves, once the server has assigned what was started here: it assigns nothing to one that leaves. */
   #sayLeaving(): void {
     const { state } = this;
@@ -168,6 +182,7 @@ export class RunningWorker implements Worker {
 
   #handlers(): ConnectionHandlers {
     return {
+      heard: () => this.#lease.heard(),
       now: () => ({
         nowUs: systemClock.wallUs(),
         bufferedBytes: this.#budget.bytes,
@@ -212,6 +227,7 @@ export class RunningWorker implements Worker {
       }
     }
     this.#storeId = welcome.storeId;
+    this.#lease.begin(welcome.leaseMs);
     this.#link.welcomed(connection);
     this.#sayLeaving();
     for (const attempt of this.#reporters.attempts) {
@@ -261,6 +277,7 @@ export class RunningWorker implements Worker {
         this.#sendVitals([attempt]);
         this.#outbox.report(attempt);
       },
+      checkLease: () => this.#lease.check(),
       onInputTaken: (attempt) => {
         if (isOurs(attempt)) this.#outbox.inputTaken(attempt);
       },

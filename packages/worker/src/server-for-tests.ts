@@ -47,6 +47,7 @@ export interface Misbehaviour {
   autoAck: boolean;
   creditBytes: number;
   heartbeatMs: number;
+  leaseMs: number;
   /** Whether heartbeats are sent at all. */
   beats: boolean;
   /** Ends are accepted. */
@@ -103,6 +104,7 @@ export class ServerForTests {
     autoAck: true,
     creditBytes: 256 * 1024,
     heartbeatMs: 5000,
+    leaseMs: 15_000,
     beats: true,
     acceptEnds: true,
     refuse: () => undefined,
@@ -327,9 +329,9 @@ export class ServerForTests {
     this.hellos.push(hello);
     this.#links.add(link);
     this.changed.ring();
-    const { heartbeatMs } = this.behaviour;
+    const { heartbeatMs, leaseMs } = this.behaviour;
     yield create(ConnectResponseSchema, {
-      message: { case: "welcome", value: { storeId: this.storeId, epoch: 1n, heartbeatMs, leaseMs: 15_000 } },
+      message: { case: "welcome", value: { storeId: this.storeId, epoch: 1n, heartbeatMs, leaseMs } },
     });
     for (const report of hello.attempts) this.#report(report);
     for (const attempt of this.attempts.values()) if (!attempt.endAccepted && !attempt.fenced) this.deliver(attempt);

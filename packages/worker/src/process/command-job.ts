@@ -11,6 +11,8 @@ export interface CommandJobOptions extends Partial<CommandRunHost> {
   readonly type?: string;
   /** Only started by this worker itself. Default: no. */
   readonly pinned?: boolean;
+  /** Ended when the worker has not heard its server for the length of its lease. Default: no. */
+  readonly exclusive?: boolean;
   /** What is run instead of what the job's parameters say, which may be shortened for people. */
   readonly command?: readonly string[];
 }
@@ -74,7 +76,7 @@ const schema: JsonObject = {
  * It runs what operators type, with the rights of the worker: offer it only where that is wanted.
  */
 export function commandJob(options: CommandJobOptions = {}): JobDefinition<CommandParameters> {
-  const { type = "command", pinned = false, local, onEnd, command } = options;
+  const { type = "command", pinned = false, exclusive = false, local, onEnd, command } = options;
   const guard = options.guard ?? new Guard();
   return defineJob<CommandParameters>({
     type,
@@ -85,6 +87,7 @@ export function commandJob(options: CommandJobOptions = {}): JobDefinition<Comma
     levers: ["run"],
     input: true,
     pinned,
+    exclusive,
     async run(job) {
       let run: CommandRun;
       try {
