@@ -11,6 +11,8 @@ export type Route =
       readonly page: "job";
       readonly id: string;
       readonly attempt: number | undefined;
+      /** What came of the attempt after it had ended for the room, instead of its log. */
+      readonly late: boolean;
       readonly marked: MarkedLines | undefined;
     }
   | ({ readonly page: "workers" } & WorkersPlace)
@@ -48,6 +50,7 @@ export function parseRoute(url: URL): Route {
     page: "job",
     id: decode(job),
     attempt: Number.isSafeInteger(attempt) && attempt > 0 ? attempt : undefined,
+    late: url.searchParams.get("late") === "shown",
     marked: parseMarked(url.searchParams.get("line")),
   };
 }

@@ -57,6 +57,7 @@ export class TestRoom {
   #store: StoreHealth | undefined;
   readonly #log: LogEntry[] = [];
   #end = 1;
+  readonly #late: LogEntry[] = [];
   #types: OfferedJobType[] = [];
   readonly #streams = new Set<{ ids: Map<string, string>; queue: Step[]; wake: () => void; broken: boolean }>();
   #cut = false;
@@ -69,13 +70,9 @@ export class TestRoom {
           await this.readGate;
           const from = Math.max(1, Number(request.fromLine));
           const to = request.lineCount > 0n ? from + Number(request.lineCount) : Infinity;
-          const entries = this.#entriesBetween(from, to);
-          return {
-            attempt: 1,
-            entries,
-            endLine: BigInt(this.#end),
-            nextLine: entries.at(-1)?.nextLine ?? BigInt(this.#end),
-          };
+          const entries = request.late ? this.#late : this.#entriesBetween(from, to);
+          const endLine = request.late ? this.#lateEnd : BigInt(this.#end);
+          return { attempt: 1, entries, endLine, nextLine: entries.at(-1)?.nextLine ?? endLine };
         },
       });
       service(JobService, {
@@ -158,6 +155,21 @@ export class TestRoom {
         if (id.startsWith("log/")) this.#sendTo(stream, id, this.#logStep(quiet ? [] : entries));
   }
 
+  /** Stores entries of the late log and sends them. */
+  appendLate(entries: readonly LogEntry[]): void {
+    this.#late.push(...entries);
+    for (const stream of this.#streams)
+      for (const [id] of stream.ids) if (id.startsWith("late-")) this.#sendTo(stream, id, this.#lateStep(entries));
+  }
+
+  get #lateEnd(): bigint {
+    return this.#late.at(-1)?.nextLine ?? 1n;
+  }
+
+  #lateStep(entries: readonly LogEntry[]): Step {
+    return { message: { case: "log", value: { attempt: 1, entries: [...entries], endLine: this.#lateEnd } } };
+  }
+
   /** Lets the log reach up to `end` (exclusive) with entries that `make` gives when they are read. */
   makeEndless(end: number, make: (from: number) => LogEntry): void {
     this.#make = make;
@@ -224,6 +236,11 @@ export class TestRoom {
       const vitals = this.#vitals.get(kind.value.jobId);
       if (vitals) push({ case: "vitals", value: { vitals: [vitals] } });
     } else if (kind.case === "log") {
+      if (kind.value.late) {
+        stream.queue.push({ subscriptionId: id, cursor: new Uint8Array([1]), ...this.#lateStep(this.#late) });
+        push({ case: "caughtUp", value: {} });
+        return;
+      }
       const last = kind.value.start.case === "last" ? kind.value.start.value : this.#end;
       stream.queue.push({
         subscriptionId: id,

@@ -78,6 +78,20 @@ describe("a job's history", () => {
     expect(new Set(items.map((item) => item.key)).size).toBe(items.length);
   });
 
+  test("what came late is told apart from how the attempt ended, and its lines can be shown", () => {
+    const given = [{ number: 1, workerId: "box-01", endedAtUs: 5_000_000n, end: { outcome: EndOutcome.GIVEN_UP } }];
+    const late = (value: { firstLine?: bigint; end?: { outcome: EndOutcome; exitCode: number; atUs: bigint } }) =>
+      entry({ cause: { case: "late", value: { attempt: 1, ...value } }, record: jobRecord({ attempts: given }) });
+    const end = { outcome: EndOutcome.SUCCEEDED, exitCode: 0, atUs: 9_000_000n };
+    const { items } = history(late({ firstLine: 41n }), late({ end }));
+    expect(items).toMatchObject([
+      { title: "Attempt 1: lines came late", text: "after the attempt was given up", attempt: 1, lateLines: true },
+      { title: "Attempt 1: its worker's late word", attempt: 1 },
+    ]);
+    expect(items[1]?.text).toMatch(/^The process ended with exit code 0 at .*:09, after the attempt was given up$/);
+    expect(items[1]?.lateLines).toBeUndefined();
+  });
+
   test("a command's item follows its receipt, and an older word never replaces a newer one", () => {
     const folded = history(commanded, reported());
     const item = () => folded.items.find((each) => each.receipt);

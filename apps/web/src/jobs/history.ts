@@ -9,9 +9,11 @@ import {
   type Receipt,
 } from "@signalbox/protocol";
 import { setting } from "./job-state.ts";
+import { endedHow, lateEndText } from "./late.ts";
 import { changeText, didWhat, leverNoun } from "./lever-words.ts";
 import { exitText } from "./progress.ts";
 import type { LampShape, Tone } from "../ui/lamp.ts";
+import { capital } from "../ui/words.ts";
 
 /** One thing that happened to a job, for the timeline. */
 export interface HistoryItem {
@@ -30,6 +32,8 @@ export interface HistoryItem {
   readonly receipt: Receipt | undefined;
   /** A line of the attempt to jump to. */
   readonly line: number | undefined;
+  /** It tells of late lines of the attempt, which can be shown. */
+  readonly lateLines?: boolean;
 }
 
 /** A command that took effect at a place in a log. Stands before `line`. */
@@ -133,7 +137,7 @@ function commandItem(key: string, atUs: number, receipt: Receipt): HistoryItem {
         : run
           ? "Cancel"
           : value
-            ? sentence(`${leverNoun(value)} ${changeText(value, receipt.before, receipt.hold)}`)
+            ? capital(`${leverNoun(value)} ${changeText(value, receipt.before, receipt.hold)}`)
             : "Command";
   const reason = run?.reason ? `“${run.reason}”` : "";
   return {
@@ -207,9 +211,7 @@ function describeEntry(entry: JobEntry, count: number, begun: Set<number>): Hist
           record &&
           setting(record, lever.value?.value.case ?? "run")?.generation === lever.generation + 1n,
       );
-      return (
-        back?.value && item("lever", "idle", sentence(`${leverNoun(back.value)} back`), "its time was up", attempt)
-      );
+      return back?.value && item("lever", "idle", capital(`${leverNoun(back.value)} back`), "its time was up", attempt);
     }
     case "lost":
       return item("lost", "lost", `Attempt ${cause.value.attempt} lost`, cause.value.reason, cause.value.attempt);
@@ -221,6 +223,13 @@ function describeEntry(entry: JobEntry, count: number, begun: Set<number>): Hist
         "same process, nothing lost",
         cause.value.attempt,
       );
+    case "late": {
+      const { attempt: number, end, firstLine } = cause.value;
+      const known = record?.attempts.find((each) => each.number === number);
+      const how = end ? capital(lateEndText(end, known, atUs / 1000)) : `after ${endedHow(known)}`;
+      if (firstLine === 0n) return item("lost", "lost", `Attempt ${number}: its worker's late word`, how, number);
+      return { ...item("lost", "lost", `Attempt ${number}: lines came late`, how, number), lateLines: true };
+    }
     case "retry":
       return item("waiting", "idle", `Retry by ${who}`, cause.value.parametersChanged ? "with new parameters" : "");
     case "timer":
@@ -249,8 +258,4 @@ function endWords(outcome: EndOutcome): { shape: LampShape; tone: Tone; word: st
     default:
       return { shape: "failed", tone: "stop", word: "failed" };
   }
-}
-
-function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

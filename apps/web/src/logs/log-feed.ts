@@ -1,7 +1,8 @@
 import { Code, ConnectError, type Client } from "@connectrpc/connect";
-import type { LogService, Subscription, WatchResponse } from "@signalbox/protocol";
+import type { LogEntry, LogService, Subscription, WatchResponse } from "@signalbox/protocol";
 import { backOffMs } from "../live/back-off.ts";
 import type { Watched } from "../live/watch-link.ts";
+import { GapFinder } from "./gap-finder.ts";
 import { LogStore } from "./log-store.ts";
 
 /** Lines before the end that come with the subscription; the rest is read when it is looked at. */
@@ -14,6 +15,8 @@ const aheadLines = 50;
 const budgetBytes = 48_000_000;
 /** A range is read when the reader has looked at it for so long: a dragged thumb passes many. */
 const settleMs = 50;
+/** Lines that are missing somewhere are looked for so long after they were counted. */
+const gapsAfterMs = 500;
 
 /**
  * Fills the store of one attempt: the live end through a subscription, any other range on demand. Knows nothing of how lines are
@@ -34,6 +37,8 @@ export class LogFeed implements Watched {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #closed = false;
+  readonly #gaps: GapFinder;
+  #gapTimer: ReturnType<typeof setTimeout> | undefined;
   #ends: { readonly atMs: number; readonly line: number }[] = [];
 
   /**
@@ -55,6 +60,7 @@ export class LogFeed implements Watched {
     this.id = `${this.#late ? "late-log" : "log"}/${jobId}/${attempt}`;
     this.store = new LogStore(lateFrom);
     this.#wanted = { from: this.store.beginLine, to: this.store.beginLine };
+    this.#gaps = new GapFinder(this.store, (line, signal) => this.#readEntry(line, signal), onChange);
   }
 
   kind(): Subscription["kind"] {
@@ -114,6 +120,8 @@ export class LogFeed implements Watched {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#gapTimer);
+    this.#gaps.close();
     this.#load?.stop.abort();
   }
 
@@ -129,6 +137,27 @@ export class LogFeed implements Watched {
       if (this.#ends.length > 64) this.#ends.shift();
     }
     this.#onChange();
+    if (store.missingLines > 0 && !this.#closed)
+      this.#gapTimer ??= setTimeout(() => {
+        this.#gapTimer = undefined;
+        void this.#gaps.look();
+      }, gapsAfterMs);
+  }
+
+  /** The stored entry that holds a line. */
+  async #readEntry(line: number, signal: AbortSignal): Promise<LogEntry | undefined> {
+    const { entries } = await this.#client.readLogs(
+      {
+        jobId: this.#jobId,
+        attempt: this.#attempt,
+        fromLine: BigInt(line),
+        lineCount: 1n,
+        maxBytes: 1,
+        late: this.#late,
+      },
+      { signal },
+    );
+    return entries[0];
   }
 
   /** Looks again after `waitMs` what is missing; undefined: leaves a timer that runs as it is. */

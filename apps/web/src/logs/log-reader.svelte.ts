@@ -34,6 +34,8 @@ export interface LogSummary {
 
 /** One attempt's log in a page: its lines, and how far the reader is. Ended by `close`. */
 export class LogReader {
+  /** It is the log of late lines. */
+  readonly isLate: boolean;
   #summary = $state.raw<LogSummary>(nothing);
   #marked = $state.raw<MarkedLines | undefined>(undefined);
   #announcement = $state.raw("");
@@ -61,6 +63,7 @@ export class LogReader {
     onMark: (marked: MarkedLines) => void,
     lateFrom?: number,
   ) {
+    this.isLate = lateFrom !== undefined;
     const changed = () => {
       this.#stale = true;
       this.#surface?.invalidate();

@@ -46,17 +46,22 @@ export class LogStore {
   readonly #blocks: LogBlock[] = [];
   readonly #gaps = new Map<number, Gap>();
   #costBytes = 0;
-  #markLine = 0;
+  #markLine: number;
   #arrivedEnd: number;
   #sortedGaps: readonly Gap[] | undefined;
 
   constructor(beginLine = 1) {
-    this.beginLine = this.endLine = this.#arrivedEnd = beginLine;
+    this.beginLine = this.endLine = this.#arrivedEnd = this.#markLine = beginLine;
   }
 
   /** Estimated memory in use. */
   get costBytes(): number {
     return this.#costBytes;
+  }
+
+  /** Up to which line (exclusive) `missingLines` and `textBytes` count. */
+  get markedLine(): number {
+    return this.#markLine;
   }
 
   /** Gaps that were seen, by first line; they are never evicted. The same array until another one is seen. */
@@ -168,8 +173,7 @@ export class LogStore {
     this.#gaps.clear();
     this.#sortedGaps = undefined;
     this.#costBytes = 0;
-    this.#markLine = 0;
-    this.#arrivedEnd = this.endLine = this.beginLine;
+    this.#markLine = this.#arrivedEnd = this.endLine = this.beginLine;
     this.levelCounts = [0, 0, 0, 0, 0, 0, 0];
     this.textBytes = this.missingLines = 0;
     this.sealed = false;

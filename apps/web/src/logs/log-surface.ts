@@ -3,7 +3,7 @@ import { dragScroll } from "./drag-scroll.ts";
 import { RowElement } from "./log-row-element.ts";
 import type { LogRow, LogRows } from "./log-rows.ts";
 import type { LogStore } from "./log-store.ts";
-import { ScrollBar, type MapMark, type ScrollBarElements } from "./scroll-bar.ts";
+import { maxMarks, ScrollBar, type MapMark, type ScrollBarElements } from "./scroll-bar.ts";
 import { touchScroll } from "./touch-scroll.ts";
 
 /** Height of a line that is not wrapped, and of the rows between lines, in px. log.css has the same numbers. */
@@ -340,7 +340,7 @@ export class LogSurface {
     const share = this.#following ? 1 : Math.min(1, passed / Math.max(1, lines - visible));
     const marks: MapMark[] = [
       ...this.#rows.markers.map((marker) => ({ line: marker.line, kind: "marker" })),
-      ...this.#store.gaps.map((gap) => ({ line: Number(gap.firstLine), kind: "gap" })),
+      ...this.#store.gaps.slice(-maxMarks).map((gap) => ({ line: Number(gap.firstLine), kind: "gap" })),
       ...(this.#rows.divider ? [{ line: this.#rows.divider.line, kind: "divider" }] : []),
     ];
     this.#bar.paint({ first: beginLine, lines, top: this.#anchor.line, visible, share }, marks);

@@ -7,6 +7,7 @@ import {
   GapSchema,
   LogChunkSchema,
   LogEntrySchema,
+  LogMarkSchema,
   type LineInfo,
   type LogEntry,
 } from "@signalbox/protocol";
@@ -47,7 +48,12 @@ export function numbered(from: number, to: number): LogEntry {
 }
 
 /** A declared gap. */
-export function gapEntry(firstLine: number, lineCount: number): LogEntry {
+export function gapEntry(
+  firstLine: number,
+  lineCount: number,
+  cause: GapCause = GapCause.DROPPED_DEBUG,
+  detail = "spool full",
+): LogEntry {
   return create(LogEntrySchema, {
     nextLine: BigInt(firstLine + lineCount),
     entry: {
@@ -55,9 +61,21 @@ export function gapEntry(firstLine: number, lineCount: number): LogEntry {
       value: create(GapSchema, {
         firstLine: BigInt(firstLine),
         lineCount: BigInt(lineCount),
-        cause: GapCause.DROPPED_DEBUG,
-        detail: "spool full",
+        cause,
+        detail,
       }),
     },
   });
+}
+
+/** The entries with the marks that a server gives them: what is stored and missing up to each of them. */
+export function marked(...entries: readonly LogEntry[]): LogEntry[] {
+  let [missingLines, blobBytes] = [0n, 0n];
+  for (const each of entries) {
+    const { entry } = each;
+    if (entry.case === "gap") missingLines += entry.value.lineCount;
+    if (entry.case === "chunk") blobBytes += BigInt(entry.value.header?.blobBytes ?? 0);
+    each.mark = create(LogMarkSchema, { missingLines, blobBytes });
+  }
+  return [...entries];
 }

@@ -35,7 +35,7 @@ export interface MapMark {
 }
 
 /** At most so many ticks are drawn; the newest. */
-const maxMarks = 500;
+export const maxMarks = 500;
 
 /** The log's own scroll bar: its thumb stands for line numbers, and beside it lies a map of the whole log. */
 export class ScrollBar {

@@ -126,6 +126,24 @@ describe("the workers page", () => {
     expect(sections("w")).toEqual(["lost", "closed"]);
   });
 
+  test("a worker's link is told in its details, and a spool that is nearly full in the table, too", async () => {
+    const spool = { bufferedBytes: 912_000_000n, spoolBytes: 910_000_000n, spoolLimitBytes: 1_073_741_824n };
+    const state = { state: WorkerLinkState.CONNECTED, heardAtUs: BigInt(Date.now() * 1000) };
+    const broken = { reconnects: 1, lastBreak: "the server closed the connection", address: "10.0.0.7:9090" };
+    setWorker("full", {}, { link: { ...state, ...spool, ...broken } });
+    setWorker("calm", {}, { link: { ...state, bufferedBytes: 1_200n, spoolLimitBytes: 1_073_741_824n } });
+    await open("/workers?worker=full");
+    const cell = (id: string) => [...(row(id)?.querySelectorAll("td.number") ?? [])].at(-1) as HTMLElement | undefined;
+    await until(() => words(cell("full")) === "912 MB, 84 %");
+    expect(cell("full")?.dataset["tone"]).toBe("wait");
+    expect([words(cell("calm")), cell("calm")?.dataset["tone"]]).toEqual(["1.2 kB", undefined]);
+    expect(words(panel())).toMatch(
+      /Server 10\.0\.0\.7:9090 Reconnects lost its link once: the server closed the connection Buffered 912 MB Spool 910 MB of 1\.1 GB, 84\.8 %: when it is full, jobs wait or lines are dropped/,
+    );
+    setWorker("full", { leftAtUs: BigInt(Date.now() * 1000) });
+    await until(() => words(panel()).includes("Left") && !words(panel()).includes("Spool"));
+  });
+
   test("Drain acts at once; the lamp says Draining when the server says so; Undrain takes it back", async () => {
     setWorker("w", gpu, { attempts: [attemptOf("a")] });
     await open();
