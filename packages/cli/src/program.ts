@@ -157,6 +157,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .option("--lines <number>", "print at most so many lines", wholeNumber)
       .option("--tail <number>", "begin so many lines before the end", wholeNumber)
       .option("--attempt <number>", "another attempt than the newest", positiveNumber)
+      .option("--late", "lines that came after the attempt was given up")
       .addOption(new Option("--level <level>", "only lines of this level and above").choices(levelChoices))
       .option("--raw", "print the exact bytes and nothing else")
       .option("--timestamps", "print the time of each line")

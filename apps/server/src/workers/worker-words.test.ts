@@ -2,6 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   AttemptVitalsSchema,
+  EndOutcome,
+  GapSchema,
   JobState,
   LeverOutcome,
   VitalsReportSchema,
@@ -27,6 +29,29 @@ function measure(worker: TestWorker, spec: AttemptSpec, vitals: MessageInitShape
     }),
   });
 }
+
+test("masked secrets are counted upwards only, attempt by attempt, and lines in gaps are counted as missing", async () => {
+  const worker = await room.connect();
+  const spec = await room.startRunning(worker);
+  const vitals = async () => (await room.domain.jobs.getJob({ jobId: spec.jobId })).vitals;
+  measure(worker, spec, { redactions: 7n });
+  measure(worker, spec, { redactions: 3n, phase: "later" });
+  await expect.poll(async () => (await vitals())?.phase).toBe("later");
+  expect((await vitals())?.redactions).toBe(7n);
+  measure(worker, spec, { redactions: 2n ** 64n - 1n });
+  await expect.poll(async () => (await vitals())?.redactions).toBe(BigInt(Number.MAX_SAFE_INTEGER));
+  const push = worker.push(spec.jobId, 1);
+  push.lines(["one"]);
+  push.say({ case: "gap", value: create(GapSchema, { firstLine: 2n, lineCount: 5n }) });
+  await push.acknowledged(7);
+  await expect.poll(async () => (await vitals())?.missingLines).toBe(5n);
+  expect((await vitals())?.lines).toBe(1n);
+  worker.report(spec, { end: { outcome: EndOutcome.RELEASED, endLine: 7n, atUs: 1n } });
+  const again = await worker.heard("spec", ({ attempt }) => attempt === 2);
+  expect(await vitals()).toMatchObject({ attempt: 2, redactions: 0n, missingLines: 0n });
+  measure(worker, again, { redactions: 1n });
+  await expect.poll(async () => (await vitals())?.redactions).toBe(1n);
+});
 
 describe("what a worker measures does no harm", () => {
   const many = Array.from({ length: 4 });

@@ -4,6 +4,7 @@ import {
   ReceiptStateSchema,
   type Attempt,
   type JobRecord,
+  type LateEvidence,
   type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
@@ -56,6 +57,7 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
       "Input",
       `${bytes(Number(vitals.inputTaken))} of ${bytes(Number(vitals.inputEnd))} taken${vitals.inputClosed ? ", ended" : ""}`,
     ]);
+  for (const late of job.late) facts.push(["Late", lateWords(late)]);
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = [
     out.paint("bold", job.id),
@@ -78,6 +80,18 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
   section(attemptColumns(nowMs), job.attempts);
   await out.line(lines.join("\n"));
   return exitCodes.ok;
+}
+
+/** What came of an attempt after it had ended for the room. */
+function lateWords({ attempt, firstLine, end }: LateEvidence): string {
+  const lines = firstLine > 0n ? [`lines from ${exact(Number(firstLine))} on`] : [];
+  const said = [];
+  if (end) {
+    const word = enumWord(EndOutcomeSchema, end.outcome);
+    const reason = reasonBeside(word, end.reason);
+    said.push(`its worker says ${word}${reason && `: ${reason}`}`);
+  }
+  return `attempt ${attempt}, after it was given up: ${[...lines, ...said].join("; ")}`;
 }
 
 function leverColumns(job: JobRecord): Column<LeverName>[] {

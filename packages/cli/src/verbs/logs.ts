@@ -1,5 +1,12 @@
 import { Code } from "@connectrpc/connect";
-import { Level, type Attempt, type JobRecord, type LogEntry, type ReadLogsResponse } from "@signalbox/protocol";
+import {
+  Level,
+  type Attempt,
+  type JobRecord,
+  type LateEvidence,
+  type LogEntry,
+  type ReadLogsResponse,
+} from "@signalbox/protocol";
 import { exact } from "@signalbox/protocol/format";
 import { seenState } from "@signalbox/protocol/job-state";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
@@ -18,6 +25,7 @@ export interface LogsOptions {
   readonly lines?: number;
   readonly tail?: number;
   readonly attempt?: number;
+  readonly late?: boolean;
   readonly level?: string;
   readonly raw?: boolean;
   readonly timestamps?: boolean;
@@ -30,6 +38,8 @@ export async function logs(invocation: Invocation, ref: string, options: LogsOpt
   if (options.from !== undefined && options.tail !== undefined)
     throw usageError("--from and --tail exclude each other.");
   if (options.follow && options.lines !== undefined) throw usageError("--follow and --lines exclude each other.");
+  if (options.follow && options.late)
+    throw usageError("--late prints what has come: it goes without --follow, for nobody knows whether more comes.");
   if (options.exitCode && !options.follow) throw usageError("--exit-code needs --follow: only an end has an outcome.");
   if (options.raw && (out.json || options.timestamps))
     throw usageError("--raw prints the exact bytes: it goes with neither --json nor --timestamps.");
@@ -42,17 +52,25 @@ export async function logs(invocation: Invocation, ref: string, options: LogsOpt
 
 async function printStored({ out }: Invocation, room: Room, job: JobRecord, options: LogsOptions): Promise<number> {
   const jobId = job.id;
+  const { late = false } = options;
   const read = (fromLine: number, attempt: number, maxBytes = 0) =>
-    room.call("", () => room.logs.readLogs({ jobId, attempt, fromLine: BigInt(fromLine), maxBytes }));
+    room.call("", () => room.logs.readLogs({ jobId, attempt, fromLine: BigInt(fromLine), maxBytes, late }));
+  const evidence = late ? lateEvidence(job, options.attempt) : undefined;
+  if (late && !evidence) {
+    const whose = options.attempt === undefined ? "" : `attempt ${options.attempt} of `;
+    out.note(`${whose}${sanitise(job.name)} has no late evidence: no line came of it after it was given up.`);
+    return exitCodes.ok;
+  }
   // Only to learn where the log ends now: what comes later is not waited for.
-  const end = await read(1, options.attempt ?? 0, 1);
+  const end = await read(1, evidence?.attempt ?? options.attempt ?? 0, 1);
   const endLine = Number(end.endLine);
   if (end.attempt === 0) {
     out.note(`${sanitise(job.name)} has no log yet: no attempt has begun.`);
     return exitCodes.ok;
   }
   const attempt = attemptOf(job, end.attempt);
-  const fromLine = options.tail === undefined ? (options.from ?? 1) : Math.max(1, endLine - options.tail);
+  const firstLine = Number(evidence?.firstLine ?? 1n);
+  const fromLine = Math.max(firstLine, options.tail === undefined ? (options.from ?? 1) : endLine - options.tail);
   const printer = printerOf(
     { out },
     options,
@@ -71,7 +89,14 @@ async function printStored({ out }: Invocation, room: Room, job: JobRecord, opti
     if (!out.isTerminal && next) out.status(`line ${exact(Number(answer.nextLine) - 1)} of ${exact(endLine - 1)}`);
   }
   await printer.end();
+  if (!late && lateEvidence(job, end.attempt))
+    out.note(`More came after attempt ${end.attempt} was given up: signalbox logs ${job.id} --late shows it.`);
   return exitCodes.ok;
+}
+
+/** What is known of lines that came late: of the attempt, or else of the newest that has any. */
+function lateEvidence(job: JobRecord, attempt: number | undefined): LateEvidence | undefined {
+  return job.late.findLast((late) => late.firstLine > 0n && (attempt === undefined || late.attempt === attempt));
 }
 
 /**
