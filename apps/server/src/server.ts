@@ -12,6 +12,7 @@ import { createMetrics } from "./http/metrics.ts";
 import { createOperatorListener } from "./http/operator-listener.ts";
 import { createWorkerListener } from "./http/worker-listener.ts";
 import type { Logger } from "./logger.ts";
+import { LoopGaps } from "./loop-gaps.ts";
 import { Readiness } from "./readiness.ts";
 import { errorInterceptor, errorsOf } from "./rpc/errors.ts";
 import { health, openServices } from "./rpc/health.ts";
@@ -64,6 +65,7 @@ export async function openServer(config: Config, logger: Logger, version: string
 
   const metrics = createMetrics();
   domain.addMetrics(metrics.registry);
+  const loopGaps = new LoopGaps(logger, metrics.registry);
   const codes = createLoginCodes();
   const cookie = createSessionCookie(cookieKey, () => operator.port);
   const authenticateToken = authenticateMachines(token);
@@ -141,6 +143,7 @@ export async function openServer(config: Config, logger: Logger, version: string
     stop() {
       stopped ??= (async () => {
         server.beginDrain();
+        loopGaps.stop();
         await Promise.all([operator.stop(), worker.stop()]);
         await domain.close();
         await store.close();

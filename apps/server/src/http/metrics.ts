@@ -10,6 +10,10 @@ export interface Metrics {
   readonly refusals: Counter<"listener" | "reason">;
   readonly workerSessions: Gauge;
   readonly operatorConnections: Gauge;
+  /** What was cut, closed or dropped because a bound was met. */
+  readonly cuts: Counter<"listener" | "what">;
+  readonly workerStreams: Gauge;
+  readonly workerHeldBytes: Gauge;
 }
 
 /** Metrics of the process (CPU, memory, event loop lag, GC) and of the listeners. */
@@ -33,6 +37,22 @@ export function createMetrics(): Metrics {
     operatorConnections: new Gauge({
       name: "signalbox_operator_connections",
       help: "Open connections of browsers and other operator clients.",
+      registers,
+    }),
+    cuts: new Counter({
+      name: "signalbox_cuts_total",
+      help: "Connections and streams that were cut, closed or dropped because a limit was met.",
+      labelNames: ["listener", "what"],
+      registers,
+    }),
+    workerStreams: new Gauge({
+      name: "signalbox_worker_streams",
+      help: "Open HTTP/2 streams of workers and machine clients.",
+      registers,
+    }),
+    workerHeldBytes: new Gauge({
+      name: "signalbox_worker_held_bytes",
+      help: "Bytes of HTTP/2 streams that were received and not read, or written and not sent.",
       registers,
     }),
   };

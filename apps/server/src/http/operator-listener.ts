@@ -18,6 +18,7 @@ import { sessionRoutes } from "../auth/session-routes.ts";
 import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
 import { bind } from "./bind.ts";
+import { createCuts } from "./cuts.ts";
 import { dashboard } from "./dashboard.ts";
 import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { healthRoutes } from "./health-routes.ts";
@@ -29,6 +30,7 @@ import { isRpcContentType } from "./rpc-content-type.ts";
 import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
 import { isSameOrigin } from "./same-origin-guard.ts";
 import { securityHeaders } from "./security-headers.ts";
+import { SilentConnections } from "./silent-connections.ts";
 
 /** Bounds on what a client may hold open. Tests make them shorter. */
 export interface OperatorLimits {
@@ -43,7 +45,12 @@ export interface OperatorLimits {
   readonly stallTimeoutMs?: number;
   /** Open connections for each address listened on; more are dropped. Default 512. */
   readonly maxConnections?: number;
+  /** Connections that have not made a request, for all addresses together; of more the oldest is dropped. Default 128. */
+  readonly mostSilent?: number;
 }
+
+/** When there are too many connections, idle ones make room; they are looked for at most so often. */
+const makeRoomEveryMs = 100;
 
 /** What the listener for browsers and other operator clients serves. */
 export interface OperatorListenerOptions extends RpcOptions {
@@ -193,10 +200,24 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
 
   let servers: Server[] = [];
   let stopped: Promise<void> | undefined;
+  const onCut = createCuts("operator", logger, metrics);
+  const silent = new SilentConnections(limits.mostSilent ?? 128, () => onCut("silent connection"));
+  app.server.on("request", (request) => silent.heard(request.socket));
   app.server.on("connection", (socket) => {
+    silent.add(socket);
     metrics.operatorConnections.inc();
     socket.once("close", () => metrics.operatorConnections.dec());
   });
+
+  let madeRoomAt = -Infinity;
+  /** Somebody was dropped: those who keep a connection open for later give way, so that the next one gets in. */
+  function makeRoom() {
+    onCut("connection beyond the limit");
+    const now = performance.now();
+    if (now - madeRoomAt < makeRoomEveryMs) return;
+    madeRoomAt = now;
+    app.server.closeIdleConnections();
+  }
 
   return {
     get port() {
@@ -210,7 +231,10 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
           createServer({ noDelay: true }, (socket) => app.server.emit("connection", socket)),
         );
         servers = [app.server, ...others];
-        for (const server of servers) server.maxConnections = limits.maxConnections ?? 512;
+        for (const server of servers) {
+          server.maxConnections = limits.maxConnections ?? 512;
+          server.on("drop", makeRoom);
+        }
         return servers;
       });
     },

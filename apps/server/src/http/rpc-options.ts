@@ -11,6 +11,7 @@ import type { Compression } from "@connectrpc/connect/protocol";
 import type { FastifyRequest } from "fastify";
 import type { Authenticate } from "../auth/authenticate.ts";
 import { callerKey } from "../auth/caller.ts";
+import { connectionKey, connectionOf } from "./connection-key.ts";
 import { maxTimeoutMs } from "./long-deadlines.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -57,7 +58,9 @@ export function createRpcOptions(
       maxTimeoutMs,
       shutdownSignal: shutdown.signal,
       contextValues: (request: FastifyRequest) =>
-        createContextValues().set(callerKey, options.authenticate(request.headers, request.ip)),
+        createContextValues()
+          .set(callerKey, options.authenticate(request.headers, request.ip))
+          .set(connectionKey, connectionOf(request)),
       requestGate: ({ service, values, requestHeader, responseHeader, timeoutMs }: HandlerContext) => {
         if (shutdown.signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
         if (values.get(callerKey) === undefined && !options.openServices?.has(service.typeName)) {

@@ -223,7 +223,7 @@ test("windows are large in both directions", async () => {
   await once(session, "remoteSettings");
   await callRaw(session, bearer);
   expect(session.remoteSettings).toMatchObject({
-    initialWindowSize: 16 * 1024 * 1024,
+    initialWindowSize: 512 * 1024,
     maxFrameSize: 256 * 1024,
     maxConcurrentStreams: 1024,
   });

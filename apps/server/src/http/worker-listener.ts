@@ -1,5 +1,12 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { constants, createServer as createHttp2Server, type Http2Server, type Http2ServerRequest } from "node:http2";
+import {
+  constants,
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerRequest,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
 import type { DescMethod } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
@@ -9,18 +16,28 @@ import { fastify, LogController } from "fastify";
 import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
 import { bind } from "./bind.ts";
+import { createCuts } from "./cuts.ts";
 import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { dropLongDeadline } from "./long-deadlines.ts";
 import type { Listener } from "./operator-listener.ts";
 import type { PlainAccess } from "./plain-stream.ts";
 import { createRpcOptions, readMaxBytes, type RpcOptions } from "./rpc-options.ts";
 import { createSessionPings, type SessionPingOptions } from "./session-pings.ts";
+import { SilentConnections } from "./silent-connections.ts";
+import { takeTurns } from "./stream-turns.ts";
+import { StreamWatch, type StreamBounds } from "./stream-watch.ts";
 
 /** What a connection must begin with to be HTTP/2 with prior knowledge. */
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
-/** Bytes that may be on their way, for a stream and for a session. The default of 64 KiB costs three quarters of the throughput. */
-const windowBytes = 16 * 1024 * 1024;
+/**
+ * Bytes of a stream that may be on their way or wait here unread: one chunk and what goes with it. It is what keeps a client that sends
+ * more than it has credit for, or faster than the disk takes it, from filling this process's memory.
+ */
+const streamWindowBytes = 512 * 1024;
+
+/** Bytes of a connection that may be on their way. The default of 64 KiB costs three quarters of the throughput. */
+const connectionWindowBytes = 16 * 1024 * 1024;
 
 /** Bounds on what a client may hold open. Tests make them shorter. */
 export interface WorkerLimits {
@@ -30,7 +47,10 @@ export interface WorkerLimits {
   readonly requestTimeoutMs?: number;
   /** Open connections for each address listened on; more are dropped. Default 2,048. */
   readonly maxConnections?: number;
+  /** Connections without a preface, for all addresses together; of more the oldest is dropped. Default 1,024: a thousand workers may come back at once. */
+  readonly mostSilent?: number;
   readonly pings?: SessionPingOptions;
+  readonly streams?: StreamBounds;
 }
 
 /** What the listener for workers serves. */
@@ -56,6 +76,12 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
   const pings = createSessionPings({
     ...limits.pings,
     onDead: () => logger.info("a worker's connection answers no ping: cut"),
+  });
+  const onCut = createCuts("worker", logger, metrics);
+  const silent = new SilentConnections(limits.mostSilent ?? 1_024, () => onCut("silent connection"));
+  const watch = new StreamWatch(limits.streams ?? {}, onCut, ({ streams, bytes }) => {
+    metrics.workerStreams.set(streams);
+    metrics.workerHeldBytes.set(bytes);
   });
 
   const app = fastify({
@@ -100,16 +126,28 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     shutdown: rpc.shutdown,
     readMaxBytes,
   });
+  takeTurns(app.server, admit);
   app.server.on("session", (session) => {
-    session.setLocalWindowSize(windowBytes);
+    session.setLocalWindowSize(connectionWindowBytes);
     metrics.workerSessions.inc();
     session.once("close", () => metrics.workerSessions.dec());
     session.on("error", (error) => logger.debug({ err: error }, "a worker's connection failed"));
     pings.add(session);
+    watch.addSession(session);
   });
 
   let servers: Server[] = [];
   let stopped: Promise<void> | undefined;
+
+  function admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    if (watch.addStream(stream, headers["content-type"])) return true;
+    stream.on("error", () => undefined); // It is over anyway.
+    const words = "This server has as many open calls as it takes. Try again in a moment.";
+    stream.respond({ ":status": 200, ...grpcStatus("grpc", Code.ResourceExhausted, words) }, { endStream: true });
+    // The client may still be sending.
+    setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+    return false;
+  }
 
   /** Node has no such limit for HTTP/2, and probes need no token. */
   function cutIfLate(request: Http2ServerRequest) {
@@ -125,7 +163,12 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
           `This port speaks gRPC on HTTP/2, for workers. Browsers: ${options.origin()}\n`,
       );
     };
-    takePreface(socket, limits.prefaceTimeoutMs ?? 10_000, () => app.server.emit("connection", socket), http1);
+    silent.add(socket);
+    const http2 = () => {
+      silent.heard(socket);
+      app.server.emit("connection", socket);
+    };
+    takePreface(socket, limits.prefaceTimeoutMs ?? 10_000, http2, http1);
   }
 
   return {
@@ -136,7 +179,10 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
       await app.ready();
       await bind(options.listen, "SIGNALBOX_WORKER_PORT", (count) => {
         servers = Array.from({ length: count }, () => createServer({ noDelay: true, keepAlive: true }, sortOut));
-        for (const server of servers) server.maxConnections = limits.maxConnections ?? 2_048;
+        for (const server of servers) {
+          server.maxConnections = limits.maxConnections ?? 2_048;
+          server.on("drop", () => onCut("connection beyond the limit"));
+        }
         return servers;
       });
     },
@@ -150,6 +196,7 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
         while (pings.open().length > 0 && performance.now() < deadline) await delay(10);
         for (const session of pings.open()) session.destroy();
         pings.stop();
+        watch.stop();
         await app.close();
       })();
       return stopped;
@@ -162,14 +209,14 @@ function http2Server(handler: Parameters<typeof createHttp2Server>[1]): Http2Ser
     {
       settings: {
         maxConcurrentStreams: 1_024,
-        initialWindowSize: windowBytes,
+        initialWindowSize: streamWindowBytes,
         maxFrameSize: 256 * 1024,
         maxHeaderListSize: 16 * 1024,
         enablePush: false,
       },
       maxHeaderListPairs: 64,
-      // Mebibytes; the default of 10 is below one full window and would refuse streams.
-      maxSessionMemory: 64,
+      // Mebibytes of what this connection's machinery holds: frames that are not sent, headers, pieces that are not taken apart.
+      maxSessionMemory: 16,
     },
     handler,
   );
