@@ -26,7 +26,6 @@ export interface Held {
 /** Less than this in the time of a stalled message is no progress: a byte now and then keeps nothing open. */
 const leastProgressBytes = 4 * 1024;
 const prefixBytes = 5;
-const mebibyte = 1024 * 1024;
 
 /** One stream: where it is in its messages, and what has moved. */
 class Watched {
@@ -154,7 +153,7 @@ export class StreamWatch {
       stalledReaderMs: bounds.stalledReaderMs ?? 60_000,
       idleMs: bounds.idleMs ?? 30_000,
       mostStreams: bounds.mostStreams ?? 16_384,
-      heldBytes: bounds.heldBytes ?? 512 * mebibyte,
+      heldBytes: bounds.heldBytes ?? 512 * 1024 * 1024,
       lookEveryMs: bounds.lookEveryMs ?? 1_000,
     };
     this.#onCut = onCut;
