@@ -11,7 +11,7 @@ import { freePorts, runProgram } from "../../../scripts/programs.ts";
 
 /** A server process with an empty store, for one measurement. */
 export interface SignalboxProcess extends AsyncDisposable {
-  /** The server's process id. */
+  /** The id of the server's present process. */
   readonly pid: number;
   readonly folder: string;
   readonly workerUrl: string;
@@ -20,6 +20,12 @@ export interface SignalboxProcess extends AsyncDisposable {
   readonly jobs: Client<typeof JobService>;
   /** Over gRPC-Web, as a browser does. */
   readonly web: { readonly jobs: Client<typeof JobService>; readonly live: Client<typeof LiveService> };
+  /** Kills the server (SIGKILL). */
+  readonly kill: () => Promise<void>;
+  /** Starts it again after {@link kill}, on the same folder and ports. Resolves when it prints its link. */
+  readonly start: () => Promise<void>;
+  /** The longest time for which the event loop of the present process stood still, milliseconds. */
+  readonly longestGapMs: () => Promise<number>;
   /** Starts a job as soon as its type is offered, and returns its id. */
   readonly startJob: (type: string, parameters?: JsonObject) => Promise<string>;
 }
@@ -27,14 +33,16 @@ export interface SignalboxProcess extends AsyncDisposable {
 export async function startSignalbox(): Promise<SignalboxProcess> {
   const folder = await mkdtemp(join(tmpdir(), "signalbox-bench-"));
   const [port = 0, workerPort = 0] = await freePorts(2);
-  const server = runProgram("apps/server/src/main.ts", {
-    SIGNALBOX_DATA: folder,
-    SIGNALBOX_PORT: String(port),
-    SIGNALBOX_WORKER_PORT: String(workerPort),
-    SIGNALBOX_BUILT_IN_WORKER: "off",
-    SIGNALBOX_OPEN: "off",
-    SIGNALBOX_LOG_LEVEL: "warn",
-  });
+  const run = () =>
+    runProgram("apps/server/src/main.ts", {
+      SIGNALBOX_DATA: folder,
+      SIGNALBOX_PORT: String(port),
+      SIGNALBOX_WORKER_PORT: String(workerPort),
+      SIGNALBOX_BUILT_IN_WORKER: "off",
+      SIGNALBOX_OPEN: "off",
+      SIGNALBOX_LOG_LEVEL: "warn",
+    });
+  let server = run();
   await server.printed(/#code=/);
   const tokenFile = join(folder, "token");
   const token = (await readFile(tokenFile, "utf8")).trim();
@@ -51,12 +59,24 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
     interceptors: [bearer],
   });
   return {
-    pid: server.process.pid ?? 0,
+    get pid() {
+      return server.process.pid ?? 0;
+    },
     folder,
     workerUrl,
     tokenFile,
     jobs,
     web: { jobs: createClient(JobService, web), live: createClient(LiveService, web) },
+    kill: () => server.kill("SIGKILL"),
+    async start() {
+      server = run();
+      await server.printed(/#code=/);
+    },
+    async longestGapMs() {
+      const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+      const found = /^signalbox_event_loop_longest_gap_seconds (\S+)$/m.exec(await answer.text());
+      return Number(found?.[1] ?? NaN) * 1000;
+    },
     async startJob(type, parameters = {}) {
       while (!offered.has(type)) {
         for (const each of (await jobs.listJobTypes({})).types) if (each.type) offered.add(each.type.name);

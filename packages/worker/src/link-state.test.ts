@@ -29,30 +29,30 @@ const event: fc.Arbitrary<WorkerEvent> = fc.oneof(
 );
 
 describe("the state of a worker", () => {
-  test("a link that was steady is made again within 100 ms, then the bound of the delay doubles up to 5 s", () => {
+  test("a link that was steady is made again within 100 ms, then within half of the time that it is away, 5 s at most", () => {
     const delays: number[] = [];
     let state = after([{ kind: "welcomed", atMs: 0 }]);
-    for (let i = 0; i < 9; i++) {
-      state = nextState(state, lost(10_000));
+    for (const awayMs of [0, 100, 250, 500, 1000, 4000, 9000, 20_000, 600_000]) {
+      state = nextState(state, lost(10_000 + awayMs));
       if (state.kind === "backing-off") delays.push(state.delayMs);
       state = nextState(state, { kind: "retry" });
     }
-    expect(delays).toEqual([100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+    expect(delays).toEqual([100, 100, 125, 250, 500, 2000, 4500, 5000, 5000]);
   });
 
   test("delays are spread evenly over the whole time up to their bound", () => {
     const delays = [0, 0.25, 0.5, 1].map((random) => {
-      const state = after([lost(0), { kind: "retry" }, lost(0), { kind: "retry" }, lost(0, random)]);
+      const state = after([lost(0), { kind: "retry" }, lost(2000, random)]);
       return state.kind === "backing-off" ? state.delayMs : undefined;
     });
-    expect(delays).toEqual([0, 200, 400, 800]);
+    expect(delays).toEqual([0, 250, 500, 1000]);
   });
 
   test("a server that hangs up right after the welcome is not called in a tight loop", () => {
     let state: WorkerState = initialState;
     for (let i = 0; i < 5; i++) {
-      state = nextState(nextState(state, { kind: "welcomed", atMs: 0 }), lost(10));
-      expect(state).toMatchObject({ kind: "backing-off", failures: i + 1 });
+      state = nextState(nextState(state, { kind: "welcomed", atMs: i * 1500 }), lost(i * 1500 + 1499));
+      expect(state).toMatchObject({ kind: "backing-off", failures: i + 1, delayMs: Math.max(100, i * 750) });
       state = nextState(state, { kind: "retry" });
     }
   });

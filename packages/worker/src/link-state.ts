@@ -1,8 +1,14 @@
 /** How the link to the server stands. */
-export type LinkState =
-  | { readonly kind: "connecting"; readonly failures: number }
-  | { readonly kind: "open"; readonly failures: number; readonly sinceMs: number }
-  | { readonly kind: "backing-off"; readonly failures: number; readonly delayMs: number; readonly reason: string };
+export type LinkState = (
+  | { readonly kind: "connecting" }
+  | { readonly kind: "open"; readonly sinceMs: number }
+  | { readonly kind: "backing-off"; readonly delayMs: number; readonly reason: string }
+) & {
+  /** Tries since there was a good link. */
+  readonly failures: number;
+  /** When there was a good link last; undefined if there never was one and none has failed. */
+  readonly awaySinceMs?: number | undefined;
+};
 
 /** The state of a worker. `draining`: it stops, and delivers what it has. */
 export type WorkerState =
@@ -29,7 +35,10 @@ export type WorkerEvent =
   /** Everything is closed. */
   | { readonly kind: "closed" };
 
+/** Least bound of the back-off, milliseconds. */
 const firstDelayMs = 100;
+/** The bound, as a share of the time since there was a good link. */
+const delayShare = 0.5;
 /** Longest back-off unless told otherwise. */
 export const LONGEST_DELAY_MS = 5000;
 /** A link that was open for less counts as a failure: a server that hangs up at once must not be called in a tight loop. */
@@ -39,8 +48,9 @@ export const initialState: WorkerState = { kind: "connecting", failures: 0 };
 
 /**
  * The state after an event; the same object if the event means nothing in this state. The delay before the next try is drawn between 0
- * and a bound, so that a thousand workers that lost their server at one moment do not come back at one moment. The bound is 100 ms after a
- * link that was steady, and doubles with each failure up to the longest.
+ * and a bound, so that a thousand workers that lost their server at one moment do not come back at one moment. The bound is half of the
+ * time since there was a good link, 100 ms at least: whoever was away for a second is back in half another, and a server that stays away
+ * is not called in a tight loop.
  */
 export function nextState(state: WorkerState, event: WorkerEvent): WorkerState {
   if (state.kind === "closed") return state;
@@ -60,22 +70,25 @@ export function linkOf(state: WorkerState): LinkState | undefined {
 }
 
 function nextLink(state: LinkState, event: Exclude<WorkerEvent, { kind: "stop" | "closed" }>): LinkState {
+  const { failures, awaySinceMs } = state;
   switch (event.kind) {
     case "welcomed":
-      return state.kind === "connecting" ? { kind: "open", failures: state.failures, sinceMs: event.atMs } : state;
+      return state.kind === "connecting" ? { kind: "open", failures, awaySinceMs, sinceMs: event.atMs } : state;
     case "lost": {
       if (state.kind === "backing-off") return state;
-      const steady = state.kind === "open" && event.atMs - state.sinceMs >= steadyMs;
-      const failures = steady ? 0 : state.failures + 1;
-      const boundMs = Math.min(event.longestDelayMs, firstDelayMs * 2 ** Math.min(failures, 30));
+      const { atMs, reason, random, longestDelayMs } = event;
+      const wasSteady = state.kind === "open" && atMs - state.sinceMs >= steadyMs;
+      const since = wasSteady ? atMs : (awaySinceMs ?? atMs);
+      const boundMs = Math.min(longestDelayMs, Math.max(firstDelayMs, (atMs - since) * delayShare));
       return {
         kind: "backing-off",
-        failures,
-        delayMs: Math.round(boundMs * event.random),
-        reason: event.reason,
+        failures: wasSteady ? 0 : failures + 1,
+        awaySinceMs: since,
+        delayMs: Math.round(boundMs * random),
+        reason,
       };
     }
     case "retry":
-      return state.kind === "backing-off" ? { kind: "connecting", failures: state.failures } : state;
+      return state.kind === "backing-off" ? { kind: "connecting", failures, awaySinceMs } : state;
   }
 }

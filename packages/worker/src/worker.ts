@@ -21,7 +21,7 @@ export interface WorkerOptions extends ConnectOptions {
   readonly stopTimeoutMs?: number;
   /** A server that says nothing for so long is taken for gone, milliseconds. Default 10,000. */
   readonly silenceMs?: number;
-  /** The delay between two tries to connect is drawn from 0 to a bound that doubles from 100 ms up to this, milliseconds. Default 5,000. */
+  /** No delay between two tries to connect is longer than this, milliseconds. Default 5,000. */
   readonly longestBackOffMs?: number;
   /** Called with each new state. */
   readonly onState?: (state: WorkerState) => void;
