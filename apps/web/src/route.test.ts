@@ -9,11 +9,13 @@ test("the root shows jobs in the named view", () => {
   expect(route("/?view=paused")).toEqual({ page: "jobs", view: "paused" });
 });
 
-test("a job's URL names attempt and marked lines", () => {
+test("a job's URL names attempt, marked lines and whether late ones are shown", () => {
+  expect(route("/jobs/j-1?late=shown")).toMatchObject({ attempt: undefined, late: true });
   expect(route("/jobs/j-1?attempt=2&line=120-140")).toEqual({
     page: "job",
     id: "j-1",
     attempt: 2,
+    late: false,
     marked: { from: 120, to: 140 },
   });
   expect(route("/jobs/j-1?attempt=x&line=")).toEqual({ page: "job", id: "j-1", attempt: undefined, marked: undefined });

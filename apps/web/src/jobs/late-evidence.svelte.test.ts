@@ -49,11 +49,11 @@ test("below the log of an attempt that was given up stands how many lines came a
   expect(document.querySelector("aside.late")).toBeNull();
   room.appendLate([chunkEntry(21, ["late 21\n", "late 22\n"])]);
   givenUp([{ firstLine: 21n }]);
-  await until(() => note() === "2 lines came after the attempt was given up Show them");
+  await until(() => note() === "2 lines came after the attempt was given up. Show them");
   room.appendLate([chunkEntry(23, ["late 23\n"])]);
   givenUp([{ firstLine: 21n, end: { outcome: EndOutcome.SUCCEEDED, exitCode: 0, atUs: us(Date.now()) } }]);
   await until(() =>
-    /^3 lines came after the attempt was given up\. The process ended with exit code 0 at \d\d:\d\d:\d\d, after the attempt was given up\. Show them$/.test(
+    /^3 lines came after the attempt was given up\. The process ended with exit code 0 at \d\d:\d\d:\d\d\. Show them$/.test(
       note(),
     ),
   );

@@ -34,10 +34,11 @@ export function ownWord(end: AttemptEnd): string {
 }
 
 /**
- * The whole sentence, without its end: `the process ended with exit code 0 at 18:06:51, after the attempt was given up`. `nowMs` is the
- * server's clock.
+ * The whole sentence, without its end: `the process ended with exit code 0 at 18:06:51, after the attempt was given up`. With `saidAfter`
+ * that last part was said before and is left out. `nowMs` is the server's clock.
  */
-export function lateEndText(end: AttemptEnd, attempt: Attempt | undefined, nowMs: number): string {
-  const order = attempt && end.atUs < attempt.endedAtUs ? "before" : "after";
-  return `${ownWord(end)} at ${clock(Number(end.atUs), nowMs)}, ${order} ${endedHow(attempt)}`;
+export function lateEndText(end: AttemptEnd, attempt: Attempt | undefined, nowMs: number, saidAfter = false): string {
+  const at = `${ownWord(end)} at ${clock(Number(end.atUs), nowMs)}`;
+  if (attempt && end.atUs < attempt.endedAtUs) return `${at}, before ${endedHow(attempt)}`;
+  return saidAfter ? at : `${at}, after ${endedHow(attempt)}`;
 }

@@ -11,6 +11,7 @@ import {
 import { clock, duration, rate, step } from "../ui/format.ts";
 import { currentAttempt, isOpen, newestReceipt, report, seenState, setting, type LeverName } from "./job-state.ts";
 import { valueText } from "./lever-words.ts";
+import { stalledBy } from "./progress.ts";
 
 /**
  * How a lever stands. `rest`: asked and seen are equal. `moving`: they differ. `refused`: the newest command was rejected, or never
@@ -63,7 +64,7 @@ export function runLever(job: JobRecord, vitals: Vitals | undefined, context: Le
       `worker still ${runMode(seen) === RunMode.PAUSE ? "stands" : "runs, no safe point yet"}${since}`,
     );
   }
-  if (vitals?.stalledBy && mode === RunMode.RUN) return view("rest", `stands: ${vitals.stalledBy}`);
+  if (stalledBy(job, vitals)) return view("moving", "stands, it should run");
   return view("rest", restNote(job, "run", context.nowMs));
 }
 

@@ -16,7 +16,7 @@ export interface GapWords {
   readonly count: string;
   /** `182,990 – 183,002`. */
   readonly range: string;
-  /** Why, and that nothing brings them back. */
+  /** Why, without a full stop. */
   readonly cause: string;
 }
 
@@ -29,7 +29,7 @@ export function gapWords(gap: Gap): GapWords {
     count: `${plural(Number(gap.lineCount), "line")} missing`,
     range: first === last ? exact(first) : `${exact(first)} – ${exact(last)}`,
     // A cause of a newer server has no words here yet.
-    cause: `${causes[gap.cause] ?? causes[GapCause.UNSPECIFIED]}${detail}. Cannot be loaded.`,
+    cause: `${causes[gap.cause] ?? causes[GapCause.UNSPECIFIED]}${detail}`,
   };
 }
 

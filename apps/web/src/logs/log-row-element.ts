@@ -30,7 +30,11 @@ export class RowElement {
       case "gap": {
         this.root.className = `row gap${state}`;
         const { count, range, cause } = gapWords(row.gap);
-        this.#between(element("b", "", count), element("span", "", range), element("span", "", cause));
+        this.#between(
+          element("b", "", count),
+          element("span", "", range),
+          element("span", "", `${cause}. Cannot be loaded.`),
+        );
         break;
       }
       case "marker": {
