@@ -18,7 +18,13 @@ test("a job's URL names attempt, marked lines and whether late ones are shown", 
     late: false,
     marked: { from: 120, to: 140 },
   });
-  expect(route("/jobs/j-1?attempt=x&line=")).toEqual({ page: "job", id: "j-1", attempt: undefined, marked: undefined });
+  expect(route("/jobs/j-1?attempt=x&line=")).toEqual({
+    page: "job",
+    id: "j-1",
+    attempt: undefined,
+    late: false,
+    marked: undefined,
+  });
   expect(route(jobPath("a/b %"))).toMatchObject({ page: "job", id: "a/b %" });
   expect(route("/jobs/%")).toMatchObject({ page: "job", id: "%" });
 });
