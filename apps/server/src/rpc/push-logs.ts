@@ -11,6 +11,9 @@ import type { PushStream } from "../workers/push-stream.ts";
 import type { Workers } from "../workers/workers.ts";
 import { firstMessage } from "./first-message.ts";
 
+/** A worker that answers no heartbeat for so long is taken to be as far off as its hello said, milliseconds. */
+const clockWithinMs = 1_000;
+
 /** What a PushLogs call needs of the workers. */
 export type PushDoor = Pick<Workers, "ingest" | "sessionOf">;
 
@@ -67,7 +70,10 @@ export async function openPush(
 ): Promise<PushStream> {
   if (first?.message.case !== "open") throw new Refused("invalid", "The first message of PushLogs is open.");
   const open: PushLogsOpen = first.message.value;
-  return workers.ingest.open(open, workers.sessionOf(open), changed);
+  const session = workers.sessionOf(open);
+  // No line is taken before this: the first chunk's header has the offset of the worker's clock, too.
+  if (session && !session.isClockMeasured) await session.clockMeasured(clockWithinMs);
+  return workers.ingest.open(open, session, changed);
 }
 
 /** Gives a message after the first to the stream. Throws Refused. */

@@ -31,6 +31,8 @@ export interface TestWorkerOptions {
   readonly attempts?: MessageInitShape<typeof HelloType>["attempts"];
   readonly transient?: boolean;
   readonly labels?: Record<string, string>;
+  /** What its clock says at the hello, microseconds. Default: it does not tell. */
+  readonly timeUs?: number;
 }
 
 type Down = Exclude<ConnectResponse["message"], { case: undefined }>;
@@ -67,7 +69,7 @@ export class TestWorker implements AsyncDisposable {
       attempts: options.attempts ?? [],
       transient: options.transient ?? false,
       labels: options.labels ?? {},
-      workerTimeUs: BigInt(Date.now() * 1000),
+      workerTimeUs: BigInt(options.timeUs ?? 0),
     });
     this.say({ case: "hello", value: hello });
     this.#reading = this.#read();

@@ -49,6 +49,7 @@ export class WorkerSession implements Candidate {
   /** How far the offset may be off, microseconds. */
   #offsetErrorUs = Infinity;
   readonly #measured = Promise.withResolvers<void>();
+  #isClockMeasured = false;
   /** Server times of heartbeats that were sent and not answered. */
   readonly #unanswered = new Set<number>();
   readonly #outbox = new Map<string, MakeMessage>();
@@ -92,7 +93,13 @@ export class WorkerSession implements Candidate {
       this.#offsetErrorUs = errorUs;
       this.clockOffsetUs = offsetUs;
     }
+    this.#isClockMeasured = true;
     this.#measured.resolve();
+  }
+
+  /** Whether the worker's clock was measured over this link, or it does not tell the time. */
+  get isClockMeasured(): boolean {
+    return this.#isClockMeasured || this.hello.workerTimeUs === 0n;
   }
 
   /**
