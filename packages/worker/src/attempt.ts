@@ -31,6 +31,8 @@ import { JobInput } from "./job-input.ts";
 import { createJobLog } from "./job-log.ts";
 import { JobCanceled, JobFenced, JobReleased, type Job, type JobDefinition, type LogOverflow } from "./job.ts";
 import type { LineBudget } from "./line-budget.ts";
+import type { LineGuard } from "./redaction/line-guard.ts";
+import type { Redactor } from "./redaction/redactor.ts";
 import { Steering } from "./steering.ts";
 
 /** A job that has overrun the log has this long to end, milliseconds. */
@@ -42,6 +44,8 @@ const leaseGraceMs = 5000;
 export interface AttemptHost {
   readonly clock: Clock;
   readonly budget: LineBudget;
+  /** Masks secrets in all that the server gets of the attempt; undefined: nothing is masked. */
+  readonly redactor?: Redactor | undefined;
   /** The report has changed. */
   onChange(attempt: Attempt): void;
   /** The server is to hear how much input was taken. */
@@ -72,6 +76,7 @@ export class Attempt {
   readonly #definition: JobDefinition<never>;
   readonly #beginning: AttemptBeginning;
   readonly #progress = new AttemptProgress();
+  readonly #guard: LineGuard | undefined;
   readonly #steering: Steering;
   readonly #input: JobInput | undefined;
   readonly #checkpoint = new CheckpointBox(() => this.#changed());
@@ -98,7 +103,13 @@ export class Attempt {
     this.#definition = definition;
     this.#host = host;
     this.over = new Promise((resolve) => (this.#resolveOver = resolve));
-    this.log = new AttemptLog({ budget: host.budget, clock: host.clock, onRoom: () => this.#wake.ring() });
+    this.#guard = host.redactor?.guard();
+    this.log = new AttemptLog({
+      budget: host.budget,
+      clock: host.clock,
+      onRoom: () => this.#wake.ring(),
+      guard: this.#guard,
+    });
     if (definition.input)
       this.#input = new JobInput({ arrived: this.#wake, onTaken: () => this.#host.onInputTaken(this) });
     this.#steering = new Steering(definition, {
@@ -214,7 +225,7 @@ export class Attempt {
       attempt: this.number,
       started: this.#started,
       receivedGeneration: this.#steering.receivedGeneration,
-      levers: this.#steering.reports(),
+      levers: this.#steering.reports().map((lever) => ({ ...lever, reason: this.#masked(lever.reason) })),
       ...(this.#end ? { end: this.#end } : {}),
       ...(checkpoint ? { checkpoint } : {}),
       nextLine: BigInt(this.log.nextLine),
@@ -224,7 +235,10 @@ export class Attempt {
   /** How far it is. To be called a few times a second: the rate is measured from call to call. */
   vitals(): AttemptVitals {
     const job = { stands: this.#steering.isStanding, ended: this.#settled };
-    return this.#progress.vitals({ jobId: this.jobId, attempt: this.number }, this.#host.clock, job);
+    const vitals = this.#progress.vitals({ jobId: this.jobId, attempt: this.number }, this.#host.clock, job);
+    vitals.stalledBy = this.#masked(vitals.stalledBy);
+    vitals.redactions = BigInt(this.#guard?.count ?? 0);
+    return vitals;
   }
 
   async #run(): Promise<void> {
@@ -280,7 +294,10 @@ export class Attempt {
         },
       }),
       signal: this.#controller.signal,
-      progress: (progress) => this.#progress.say(progress),
+      progress: (progress) =>
+        this.#progress.say(
+          progress.phase === undefined ? progress : { ...progress, phase: this.#masked(progress.phase) },
+        ),
       paced: (items) => this.#steering.safePoints.paced(items),
       checkpoint: async (save) => {
         if (save) this.#checkpoint.check(save);
@@ -353,9 +370,13 @@ export class Attempt {
     }
     const atUs = this.#host.clock.wallUs();
     void this.log.drained.then(() => {
-      this.#end = endOf(outcome, this.log.nextLine, atUs);
+      this.#end = endOf({ ...outcome, reason: this.#masked(outcome.reason) }, this.log.nextLine, atUs);
       this.#changed();
     });
+  }
+
+  #masked(text: string): string {
+    return this.#host.redactor?.text(text) ?? text;
   }
 
   #systemLine(level: Level, text: string): void {

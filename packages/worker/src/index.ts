@@ -18,5 +18,6 @@ export { startWorker } from "./start-worker.ts";
 export type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 export type { ConnectOptions } from "./config.ts";
 export type { Fields } from "./fields.ts";
+export type { RedactOptions } from "./redaction/redact-options.ts";
 export type { LeverName } from "./levers.ts";
 export type { LinkState, WorkerState } from "./link-state.ts";

@@ -16,6 +16,7 @@ import type { WorkerState } from "./link-state.ts";
 import { LocalStarts } from "./local-starts.ts";
 import { Outbox } from "./outbox.ts";
 import { pushLogs } from "./push-logs.ts";
+import type { Redaction } from "./redaction/redact-options.ts";
 import { endReporter, Reporters } from "./reporters.ts";
 import type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 
@@ -28,6 +29,7 @@ export class RunningWorker implements Worker {
   readonly closed: Promise<void>;
   readonly #options: WorkerOptions;
   readonly #config: ConnectConfig;
+  readonly #redaction: Redaction;
   readonly #budget: LineBudget;
   readonly #outbox = new Outbox();
   readonly #reporters = new Reporters();
@@ -43,9 +45,10 @@ export class RunningWorker implements Worker {
   #storeId: string | undefined;
   #resolveClosed: () => void = () => undefined;
 
-  constructor(options: WorkerOptions, config: ConnectConfig) {
+  constructor(options: WorkerOptions, config: ConnectConfig, redaction: Redaction) {
     this.#options = options;
     this.#config = config;
+    this.#redaction = redaction;
     this.#budget = new LineBudget(options.bufferBytes);
     this.#localStarts = new LocalStarts({
       workerId: config.workerId,
@@ -97,6 +100,7 @@ export class RunningWorker implements Worker {
   }
 
   begin(): void {
+    for (const notice of this.#redaction.notices) this.#notice(notice);
     void this.#link.run().then(() => {
       this.#lease.stop();
       this.#resolveClosed();
@@ -272,6 +276,7 @@ export class RunningWorker implements Worker {
     return {
       clock: systemClock,
       budget: this.#budget,
+      redactor: this.#redaction.redactor,
       onChange: (attempt) => {
         if (!isOurs(attempt)) return;
         this.#sendVitals([attempt]);

@@ -1,10 +1,11 @@
 import { readConnectConfig } from "./config.ts";
+import { readRedaction } from "./redaction/redact-options.ts";
 import { RunningWorker } from "./running-worker.ts";
 import type { Worker, WorkerOptions } from "./worker.ts";
 
 /**
- * Starts a worker. Resolves at once: it connects, and connects again, for as long as it lives. Rejects with TypeError if an option
- * cannot be used.
+ * Starts a worker. Resolves without waiting for the server: the worker connects, and connects again, for as long as it lives. Rejects
+ * with TypeError if an option cannot be used.
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const config = readConnectConfig(options);
@@ -14,7 +15,15 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   if (jobs.length === 0) throw new TypeError("a worker offers at least one job type");
   const types = new Set(jobs.map(({ type }) => type));
   if (types.size !== jobs.length) throw new TypeError("a worker offers each job type once");
-  const worker = new RunningWorker(options, config);
+  const redaction = readRedaction(options.redact);
+  // The worker's own token is a secret, too, and known before the first line.
+  const readToken = async () => {
+    const token = await config.readToken();
+    redaction.redactor.learn(token);
+    return token;
+  };
+  await readToken().catch(() => undefined);
+  const worker = new RunningWorker(options, { ...config, readToken }, redaction);
   worker.begin();
   return worker;
 }

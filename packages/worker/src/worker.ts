@@ -2,6 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { ConnectOptions } from "./config.ts";
 import type { JobDefinition } from "./job.ts";
 import type { WorkerState } from "./link-state.ts";
+import type { RedactOptions } from "./redaction/redact-options.ts";
 
 /** How a worker is started. */
 export interface WorkerOptions extends ConnectOptions {
@@ -15,6 +16,8 @@ export interface WorkerOptions extends ConnectOptions {
   readonly transient?: boolean;
   /** Most bytes of lines that wait for the server, all jobs together. Default 64 MB. */
   readonly bufferBytes?: number;
+  /** Which secrets are masked in all that the worker says of its jobs. Default: see {@link RedactOptions}. */
+  readonly redact?: RedactOptions;
   /** How long jobs have to end by themselves when the worker stops, milliseconds. Default 5,000. */
   readonly stopGraceMs?: number;
   /** How long `stop` takes at most, milliseconds: what is not delivered then is not delivered. Default 15,000. */

@@ -69,6 +69,21 @@ export class LiteralAutomaton {
     return this.#open[state] ?? 0;
   }
 
+  /** Whether any literal is in these bytes. */
+  isIn(bytes: Uint8Array): boolean {
+    const { length } = bytes;
+    let state = ROOT;
+    for (let at = 0; at < length;) {
+      if (state === ROOT) {
+        at = this.search.next(bytes, at);
+        if (at >= length) return false;
+      }
+      state = this.step(state, bytes[at++] ?? 0);
+      if (this.matched(state) > 0) return true;
+    }
+    return false;
+  }
+
   #child(state: number, byte: number): number {
     let child = this.#firstChild[state] ?? ROOT;
     while (child !== ROOT && this.#byte[child] !== byte) child = this.#sibling[child] ?? ROOT;
@@ -77,23 +92,18 @@ export class LiteralAutomaton {
 
   /** Level by level: what a state falls back to is nearer to the root. */
   #link(depths: Int32Array): void {
-    let level = this.#childrenOf(ROOT);
-    while (level.length > 0) {
-      for (const state of level) {
-        const fallback = this.#fallback[state] ?? ROOT;
-        if (this.#matched[state] === 0) this.#matched[state] = this.#matched[fallback] ?? 0;
-        this.#open[state] = this.#firstChild[state] === ROOT ? (this.#open[fallback] ?? 0) : (depths[state] ?? 0);
-        for (const child of this.#childrenOf(state))
-          this.#fallback[child] = this.step(fallback, this.#byte[child] ?? 0);
+    const queue = new Int32Array(depths.length);
+    let queued = 0;
+    for (let next = -1; next < queued; next++) {
+      const state = next < 0 ? ROOT : (queue[next] ?? ROOT);
+      const fallback = this.#fallback[state] ?? ROOT;
+      if (this.#matched[state] === 0) this.#matched[state] = this.#matched[fallback] ?? 0;
+      const first = this.#firstChild[state] ?? ROOT;
+      this.#open[state] = first === ROOT ? (this.#open[fallback] ?? 0) : (depths[state] ?? 0);
+      for (let child = first; child !== ROOT; child = this.#sibling[child] ?? ROOT) {
+        if (state !== ROOT) this.#fallback[child] = this.step(fallback, this.#byte[child] ?? 0);
+        queue[queued++] = child;
       }
-      level = level.flatMap((state) => this.#childrenOf(state));
     }
-  }
-
-  #childrenOf(state: number): number[] {
-    const children: number[] = [];
-    for (let child = this.#firstChild[state] ?? ROOT; child !== ROOT; child = this.#sibling[child] ?? ROOT)
-      children.push(child);
-    return children;
   }
 }

@@ -17,8 +17,8 @@ export interface SecretPattern {
 }
 
 interface Compiled {
-  readonly regex: RE2JS;
-  readonly groups: number;
+  /** Compiled when it is needed first: most defaults never are. */
+  readonly regex: () => RE2JS;
   readonly also: string | undefined;
 }
 
@@ -48,7 +48,7 @@ export class PatternSet {
   /** Needles and their patterns, by the first two bytes. */
   readonly #needles = new Map<number, Needle[]>();
 
-  /** With `privateKeys` also what the lines of private keys begin with. Throws TypeError for a pattern that cannot be used. */
+  /** With `privateKeys` also the lines of private keys. */
   constructor(patterns: readonly SecretPattern[], { privateKeys }: { privateKeys: boolean }) {
     this.privateKeys = privateKeys;
     const always: number[] = [];
@@ -58,7 +58,7 @@ export class PatternSet {
       if (anyOf?.every(({ length }) => length >= shortestNeedle))
         needles.push(...anyOf.map((bytes) => ({ bytes, pattern: i })));
       else always.push(i);
-      return compile(pattern);
+      return lazily(pattern);
     });
     for (const needle of needles) {
       const head = headAt(needle.bytes, 0);
@@ -89,7 +89,7 @@ export class PatternSet {
     const ranges: [number, number][] = [];
     for (const i of candidates) {
       const pattern = this.#patterns[i];
-      if (pattern && (!pattern.also || line.includes(pattern.also))) collect(pattern, line, ranges);
+      if (pattern && (!pattern.also || line.includes(pattern.also))) collect(pattern.regex(), line, ranges);
     }
     if (ranges.length === 0) return undefined;
     const covered = new Covered();
@@ -108,6 +108,11 @@ export class PatternSet {
       for (const needle of needles) if (beginsAt(needle.bytes, bytes, at) && !visit(needle.pattern)) return;
     }
   }
+}
+
+/** Throws TypeError, with its name, for a pattern that cannot be used. */
+export function checkPattern(pattern: SecretPattern): void {
+  compile(pattern);
 }
 
 /** The line with what is covered masked; line ends are kept. `masked` is called for each mark. */
@@ -132,18 +137,23 @@ export function maskRanges(line: Buffer, covered: Covered, masked: () => void): 
   return Buffer.concat(parts);
 }
 
-function compile({ name, pattern, also }: SecretPattern): Compiled {
+function lazily(pattern: SecretPattern): Compiled {
+  let regex: RE2JS | undefined;
+  return { regex: () => (regex ??= compile(pattern)), also: pattern.also };
+}
+
+function compile({ name, pattern }: SecretPattern): RE2JS {
   try {
-    const regex = RE2JS.compile(pattern);
-    return { regex, groups: regex.groupCount(), also };
+    return RE2JS.compile(pattern);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new TypeError(`the pattern ${name} for secrets cannot be used: ${reason}`, { cause: error });
   }
 }
 
-function collect({ regex, groups }: Compiled, line: Buffer, into: [number, number][]): void {
+function collect(regex: RE2JS, line: Buffer, into: [number, number][]): void {
   const matcher = regex.matcher(line);
+  const groups = regex.groupCount();
   while (matcher.find()) {
     let group = 1;
     while (group <= groups && matcher.start(group) < 0) group++;

@@ -45,25 +45,23 @@ export class Redactor {
 
   /** The text with secrets masked. `masked` is called for each. */
   text(text: string, masked: () => void = () => undefined): string {
-    if (text === "" || (!this.#automaton && !this.patterns)) return text;
+    const { patterns } = this;
+    const automaton = this.#automaton;
+    if (text === "") return text;
     const bytes = this.#encode(text);
-    let isClean = !this.patterns?.mayMatch(bytes);
+    if (!automaton?.isIn(bytes) && !patterns?.mayMatch(bytes)) return text;
     const parts: Buffer[] = [];
-    const count = () => {
-      isClean = false;
-      masked();
-    };
-    const stream = new LiteralStream({ pass: (part) => parts.push(Buffer.from(part)), masked: count });
-    stream.write(bytes, 0, this.#automaton);
+    const stream = new LiteralStream({ pass: (part) => parts.push(Buffer.from(part)), masked });
+    stream.write(bytes, 0, automaton);
     stream.release();
-    if (isClean) return text;
     const clean = Buffer.concat(parts);
-    const lines = this.patterns ? new LineMask(this.patterns, count) : undefined;
+    if (!patterns) return clean.toString();
+    const lines = new LineMask(patterns, masked);
     const done: Uint8Array[] = [];
     for (let at = 0; at < clean.length;) {
       const end = clean.indexOf(0x0a, at) + 1 || clean.length;
       const line = clean.subarray(at, end);
-      done.push(lines?.mask(line) ?? line);
+      done.push(lines.mask(line) ?? line);
       at = end;
     }
     return Buffer.concat(done).toString();
