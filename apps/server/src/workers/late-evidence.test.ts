@@ -184,6 +184,30 @@ describe("a process that wakes after its attempt was given up for another one", 
   });
 });
 
+test("a stream that is open while the attempt is given up ends as one that is to be opened again", async () => {
+  const worker = await room.connect({ workerId: "w1" });
+  const { jobId } = await room.startRunning(worker);
+  const push = worker.push(jobId, 1);
+  push.lines(["one"]);
+  await push.acknowledged(2);
+  await worker.kill();
+  room.letPass(16);
+  await room.state(jobId, JobState.LOST);
+  room.letPass(46);
+  await room.domain.jobs.retryJob({ jobId, requestId: room.nextId() });
+  await expect.poll(async () => (await room.domain.logs.readLogs({ jobId, attempt: 1 })).sealed).toBe(true);
+  push.lines(["two"]);
+  expect(ConnectError.from(await push.ended)).toMatchObject({
+    code: Code.Unavailable,
+    rawMessage: expect.stringContaining("open the stream again") as unknown,
+  });
+  const woken = await wake(worker, jobId);
+  const again = woken.push(jobId, 1);
+  again.lines(["two"], 2);
+  await again.acknowledged(3);
+  expect([await textOf(jobId, 1), await textOf(jobId, 1, true)]).toEqual(["one\n", "two\n"]);
+});
+
 test("lines of an attempt that was given up without a retry leave the job as it ended, with the vitals that it had", async () => {
   const { worker, spec } = await lostWithThreeLines();
   await room.domain.jobs.sendCommand({

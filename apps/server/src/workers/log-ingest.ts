@@ -209,6 +209,12 @@ export class LogIngest {
     }
     this.#closeDoor(open, door);
     if (error instanceof Fenced) {
+      const attempt = this.#jobs.find(open.jobId)?.record.attempts.find(({ number }) => number === open.attempt);
+      if (attempt && endedUnheard(attempt))
+        return new Refused(
+          "unavailable",
+          `Attempt ${open.attempt} of job ${open.jobId} was given up meanwhile: open the stream again, its lines are late evidence from now on.`,
+        );
       return new Refused(
         "wrong-state",
         `The log of attempt ${open.attempt} of job ${open.jobId} is sealed: no line can follow.`,

@@ -1,6 +1,14 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createContextValues, type HandlerContext } from "@connectrpc/connect";
-import { ConnectRequestSchema, EndOutcome, HelloSchema, JobState, WorkerLeaseSchema } from "@signalbox/protocol";
+import {
+  ConnectRequestSchema,
+  EndOutcome,
+  HelloSchema,
+  JobState,
+  Level,
+  RunMode,
+  WorkerLeaseSchema,
+} from "@signalbox/protocol";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { workerService } from "../rpc/worker-service.ts";
@@ -38,6 +46,54 @@ test("a process that reconnects while its old stream still seems open keeps its 
   const { id } = await room.start();
   await after.heard("spec", ({ jobId }) => jobId === id);
   expect((await room.get(spec.jobId)).state).toBe(JobState.RUNNING);
+});
+
+test("two processes with one incarnation are one to the server: the newest link counts, and each number is stored once whoever sends it", async () => {
+  const one = await room.connect();
+  const spec = await room.startRunning(one);
+  const { jobId } = spec;
+  const first = one.push(jobId, 1);
+  first.lines(["1 one", "2 one", "3 one"]);
+  await first.acknowledged(4);
+  const attempts = [{ jobId, attempt: 1, started: true, receivedGeneration: 2n }];
+  const two = await room.connect({ incarnation: one.incarnation, attempts });
+  await one.end();
+  expect(ConnectError.from(one.ended)).toMatchObject({
+    code: Code.Unavailable,
+    rawMessage: "The same process connected again.",
+  });
+  const second = two.push(jobId, 1);
+  second.lines(["1 two", "2 two", "3 two", "4 two", "5 two"], 1);
+  first.lines(["4 one", "5 one", "6 one", "7 one"], 4);
+  await Promise.all([first.acknowledged(8), second.acknowledged(8)]);
+  let text = "";
+  const bytes = await room.domain.domain.readLog(jobId, 1, new AbortController().signal, false);
+  for await (const each of bytes ?? []) text += Buffer.from(each).toString();
+  const lines = text.split("\n").slice(0, -1);
+  expect(lines.map((line) => line[0]).join("")).toBe("1234567");
+  expect(lines.slice(0, 3)).toEqual(["1 one", "2 one", "3 one"]);
+  expect((await room.get(jobId)).attempts).toMatchObject([{ number: 1, lostAtUs: 0n }]);
+});
+
+test("the assignment of a next attempt carries the levers that are wanted, those of the time when nobody had the job too", async () => {
+  const one = await room.connect({ types: [{ name: "count", levers: ["run", "speed", "log_level"] }] });
+  const { jobId } = await room.startRunning(one);
+  await room.set(jobId, { case: "speed", value: { itemsPerSecond: 7 } });
+  await one.kill();
+  room.letPass(16);
+  await room.state(jobId, JobState.LOST);
+  await room.set(jobId, { case: "logLevel", value: { level: Level.ERROR } }, { hold: { durationMs: 60_000n } });
+  room.letPass(46);
+  await room.domain.jobs.retryJob({ jobId, requestId: room.nextId() });
+  await room.set(jobId, { case: "speed", value: { itemsPerSecond: 9 } });
+  const two = await room.connect({ workerId: "w2", types: [{ name: "count", levers: ["run", "speed", "log_level"] }] });
+  const { spec } = await two.heard("spec", ({ attempt }) => attempt === 2);
+  const wanted = new Map(
+    spec?.levers.map(({ value, hold }) => [value?.value.case, { value: value?.value.value, hold }]),
+  );
+  expect(wanted.get("run")?.value).toMatchObject({ mode: RunMode.RUN });
+  expect(wanted.get("speed")?.value).toMatchObject({ itemsPerSecond: 9 });
+  expect(wanted.get("logLevel")).toMatchObject({ value: { level: Level.ERROR }, hold: { remainingMs: 60_000n } });
 });
 
 test("an incarnation belongs to one name", async () => {
