@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Page } from "@playwright/test";
 import { JobState, RunMode, WorkerLinkState } from "@signalbox/protocol";
 import { runProgram } from "../scripts/programs.ts";
 import { expect, sha256, test } from "./fixtures.ts";
+import { newestShown, readThrough } from "./shown-lines.ts";
 
 test("a server that is killed at 20,000 lines a second loses and doubles no line, no job stops, and an open page comes back by itself", async ({
   signalbox,
@@ -39,42 +39,6 @@ test("a server that is killed at 20,000 lines a second loses and doubles no line
   expect(shown.size).toBe(stored.length);
   expect(stored.filter((text, i) => shown.get(i + 1) !== text)).toEqual([]);
 });
-
-/** Number of the newest line that the page shows. */
-async function newestShown(page: Page): Promise<number> {
-  const number = await page.getByRole("log").locator(".row.line .number").last().textContent();
-  return Number(number?.replaceAll(",", ""));
-}
-
-/** Scrolls the page's log from line 1 to `last` and returns the text of each line by number. */
-async function readThrough(page: Page, last: number): Promise<Map<number, string>> {
-  const log = page.getByRole("log");
-  const shown = new Map<number, string>();
-  const collect = async () => {
-    const rows = await log
-      .locator(".row.line:not(.away)")
-      .evaluateAll((elements) =>
-        elements.map(
-          (row) =>
-            [row.querySelector(".number")?.textContent ?? "", row.querySelector(".text")?.textContent ?? ""] as const,
-        ),
-      );
-    for (const [number, text] of rows) shown.set(Number(number.replaceAll(",", "")), text);
-  };
-  await page.setViewportSize({ width: 1440, height: 4000 });
-  await log.focus();
-  await page.keyboard.press("Home");
-  await expect(log.locator(".row.line .number").first()).toHaveText("1");
-  for (;;) {
-    await expect(log.locator(".row.away")).toHaveCount(0);
-    await collect();
-    const newest = await newestShown(page);
-    if (newest >= last) break;
-    await page.keyboard.press("Space");
-    await expect.poll(() => newestShown(page)).toBeGreaterThan(newest);
-  }
-  return shown;
-}
 
 test("a worker that is killed is lost within 15 s with the reason, and its accepted lines are there", async ({
   signalbox,

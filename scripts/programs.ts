@@ -14,8 +14,8 @@ export interface Program {
 }
 
 /** Starts a TypeScript program, given from the repository's root. */
-export function runProgram(path: string, env: Record<string, string>): Program {
-  return runCommand(process.execPath, [fileURLToPath(new URL(`../${path}`, import.meta.url))], env);
+export function runProgram(path: string, env: Record<string, string>, args: readonly string[] = []): Program {
+  return runCommand(process.execPath, [fileURLToPath(new URL(`../${path}`, import.meta.url)), ...args], env);
 }
 
 /** Starts any program, in this process's folder. */

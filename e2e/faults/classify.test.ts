@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Classifier, lineClasses, type LineClass, type Truth } from "./classify.ts";
+import { Intervals } from "./intervals.ts";
 
 type Step = { readonly from: number; readonly to: number; readonly kind: "right" | "wrong" | "gap" };
 
@@ -14,7 +15,7 @@ function classify(steps: readonly Step[], truth: Truth) {
 }
 
 /** The same by the definition of the classes, line by line. */
-function slowly(steps: readonly Step[], { printed, promised }: Truth): Record<LineClass, number> {
+function slowly(steps: readonly Step[], { printed, promised, excused }: Truth): Record<LineClass, number> {
   const places = new Map<number, Step["kind"][]>();
   const behind = new Set<number>();
   let highest = 0;
@@ -35,7 +36,7 @@ function slowly(steps: readonly Step[], { printed, promised }: Truth): Record<Li
     if (kinds.length > 1) return "duplicate";
     if (behind.has(number)) return "reordered";
     if (kinds[0] === "right") return "ok";
-    if (number <= promised) return "lost";
+    if (number <= promised && !excused?.has(number)) return "lost";
     return kinds[0] === "gap" ? "declared" : "unknown";
   }
 }
@@ -51,11 +52,13 @@ const steps = fc
 const truth = fc
   .tuple(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 0, max: 50 }))
   .map(([a, b]): Truth => ({ printed: Math.max(a, b), promised: Math.min(a, b) }));
+const excused = fc.nat(40).map((from) => Intervals.of({ from, to: from + 5 }));
 
 describe("the classifier", () => {
   test("gives each printed line the class that its definition says, whatever the order of what a reader got", () => {
     fc.assert(
-      fc.property(steps, truth, (got, known) => {
+      fc.property(steps, truth, excused, (got, truth, excused) => {
+        const known = { ...truth, excused };
         const { counts } = classify(got, known);
         expect(counts).toEqual(slowly(got, known));
         expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBe(known.printed);
@@ -111,6 +114,18 @@ describe("the classifier", () => {
       classify([...got.slice(0, 1), { from: 5, to: 8, kind: "gap" }, ...got.slice(1)], { printed: 20, promised: 0 })
         .broken,
     ).toEqual([]);
+  });
+
+  test("lets a reader miss what is declared missing where it reads from, if it is told so itself", () => {
+    const known = { printed: 9, promised: 9, excused: Intervals.of({ from: 4, to: 6 }) };
+    const around: [Step, Step] = [
+      { from: 1, to: 4, kind: "right" },
+      { from: 6, to: 10, kind: "right" },
+    ];
+    expect(classify([around[0], { from: 4, to: 6, kind: "gap" }, around[1]], known).broken).toEqual([]);
+    expect(classify(around, known).broken).toEqual([
+      "2 lines are missing in the middle without a declared gap: 4 to 5",
+    ]);
   });
 
   test("calls lines broken that were never printed, and acknowledgements of them", () => {

@@ -19,6 +19,8 @@ export interface Truth {
   readonly printed: number;
   /** The last line of those that were acknowledged, or are promised for another reason. */
   readonly promised: number;
+  /** Of those the lines that are declared missing where this reader reads from, so that it cannot have them. */
+  readonly excused?: Intervals;
 }
 
 /** How often each class occurs among the printed lines, and what is wrong, for people. */
@@ -42,6 +44,11 @@ export class Classifier {
   /** The number after the greatest that was seen or declared missing. */
   get next(): number {
     return this.#highest + 1;
+  }
+
+  /** What was declared missing. */
+  get declared(): Intervals {
+    return this.#declared;
   }
 
   /** Lines `from` to `to` (exclusive) come next, with the right bytes or not. */
@@ -72,9 +79,9 @@ export class Classifier {
   }
 
   /** Each printed line has one class: of those that fit the worst. */
-  finish({ printed, promised }: Truth): Classification {
+  finish({ printed, promised, excused = new Intervals() }: Truth): Classification {
     const all = Intervals.of({ from: 1, to: printed + 1 });
-    const owed = Intervals.of({ from: 1, to: promised + 1 });
+    const owed = Intervals.of({ from: 1, to: promised + 1 }).minus(excused);
     const altered = this.#altered.and(all);
     const duplicate = this.#again.and(all).minus(altered);
     const reordered = this.#behind.and(all).minus(altered).minus(duplicate);

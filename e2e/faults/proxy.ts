@@ -96,7 +96,6 @@ export class FaultProxy {
 class Link {
   readonly #client: Socket;
   readonly #server: Socket;
-  readonly #onGone: () => void;
   #behaviour: Behaviour = { mode: "pass" };
   #isDead = false;
   #cutAfter = Infinity;
@@ -105,12 +104,11 @@ class Link {
   constructor(client: Socket, server: Socket, onGone: () => void) {
     this.#client = client;
     this.#server = server;
-    this.#onGone = onGone;
     void this.#carry(client, server, "to-server");
     void this.#carry(server, client, "to-client");
     // Of a dead connection each side holds its end until it closes it itself.
     let open = 2;
-    for (const socket of [client, server]) socket.once("close", () => --open === 0 && this.#onGone());
+    for (const socket of [client, server]) socket.once("close", () => --open === 0 && onGone());
   }
 
   follow(behaviour: Behaviour): void {
@@ -131,7 +129,7 @@ class Link {
   async #carry(from: Socket, to: Socket, direction: Direction): Promise<void> {
     const waiting: { bytes: Buffer; atMs: number }[] = [];
     let waitingBytes = 0;
-    let end: "open" | "ended" | "broken" = "open";
+    const state: { end: "open" | "ended" | "broken" } = { end: "open" };
     let wake = Promise.withResolvers<void>();
     const ring = () => {
       wake.resolve();
@@ -144,17 +142,17 @@ class Link {
       ring();
     });
     from.on("end", () => {
-      if (end === "open") end = "ended";
+      if (state.end === "open") state.end = "ended";
       ring();
     });
-    from.on("error", () => (end = "broken"));
+    from.on("error", () => (state.end = "broken"));
     from.on("close", () => {
-      if (end === "open") end = "broken";
+      if (state.end === "open") state.end = "broken";
       ring();
     });
     for (;;) {
       const next = waiting[0];
-      if (!next && end === "open") {
+      if (!next && state.end === "open") {
         await wake.promise;
         continue;
       }
@@ -162,7 +160,7 @@ class Link {
       if (to.destroyed) return;
       if (!next) break;
       // A reset does not wait for what was sent before it.
-      if (end === "broken" && !this.#isDead) break;
+      if (state.end === "broken" && !this.#isDead) break;
       const taken = this.#slice(next.bytes);
       waitingBytes -= taken.length;
       if (taken.length === next.bytes.length) waiting.shift();
@@ -177,7 +175,7 @@ class Link {
       if (!room) await Promise.race([once(to, "drain"), once(to, "close")]).catch(() => undefined);
       if (this.#behaviour.mode === "throttle") await delay((1000 * taken.length) / this.#behaviour.bytesPerSecond);
     }
-    if (end === "broken") to.resetAndDestroy();
+    if (state.end === "broken") to.resetAndDestroy();
     else to.end();
   }
 
