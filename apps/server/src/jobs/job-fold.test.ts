@@ -22,6 +22,7 @@ import {
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Refused } from "../refused.ts";
+import { expectSensible } from "../testing/job-history.ts";
 import { foldCommand, foldDeliverBy, foldHoldEnded } from "./fold-command.ts";
 import { foldLate } from "./fold-late.ts";
 import { foldReport } from "./fold-report.ts";
@@ -506,7 +507,7 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
         expect(equals(JobRecordSchema, before, untouched)).toBe(true);
         if (!after) continue;
         record = after;
-        check(before, after, each.kind);
+        expectSensible(before, after, { isRetry: each.kind === "retry" });
         // What is read again from the topic is the same record.
         const stored = toBinary(JobEntrySchema, create(JobEntrySchema, { record: after }));
         const { record: read } = fromBinary(JobEntrySchema, stored);
@@ -517,62 +518,3 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
   );
   expect(lateTaken).toBeGreaterThan(100);
 });
-
-function check(before: JobRecord, after: JobRecord, kind: string): void {
-  expect(after.workerId).toBe(before.workerId);
-  if (after.workerId !== "") expect(after.attempts.every(({ workerId }) => workerId === after.workerId)).toBe(true);
-  // Nobody but the queue obeys priority: it never changes on a job that a worker has.
-  if (openAttempt(before) && openAttempt(after))
-    expect(settingOf(after.spec, "priority")?.value).toEqual(settingOf(before.spec, "priority")?.value);
-  for (const { value, hold } of after.spec?.levers ?? []) {
-    // A held value says what follows it.
-    if (hold) expect(leverOf(hold.then)).toBe(leverOf(value));
-  }
-  expect(after.spec?.generation ?? 0n).toBeGreaterThanOrEqual(before.spec?.generation ?? 0n);
-  for (const setting of after.spec?.levers ?? [])
-    expect(setting.generation).toBeLessThanOrEqual(after.spec?.generation ?? 0n);
-  if (hasEnded(before) && kind !== "retry") expect(after.state).toBe(before.state);
-  if (hasEnded(after)) {
-    expect(openAttempt(after)).toBeUndefined();
-    expect(after.receipts.filter(isOpen)).toEqual([]);
-    expect(after.endedAtUs).not.toBe(0n);
-  }
-  expect(after.attempts.slice(0, -1).every((attempt) => attempt.endedAtUs !== 0n)).toBe(true);
-  expect(after.attempts.length).toBeGreaterThanOrEqual(before.attempts.length);
-  for (const attempt of before.attempts) {
-    const later = after.attempts.find((each) => each.number === attempt.number);
-    if (attempt.endedAtUs !== 0n) expect(later?.end).toEqual(attempt.end);
-  }
-  const lateOf = after.late.map(({ attempt }) => attempt);
-  expect(lateOf).toEqual([...new Set(lateOf)].sort((a, b) => a - b));
-  for (const { attempt, firstLine, end } of after.late) {
-    const of = after.attempts.find(({ number }) => number === attempt);
-    expect(of && endedUnheard(of)).toBe(true);
-    expect(firstLine !== 0n || end !== undefined).toBe(true);
-    if (end) expect([EndOutcome.UNSPECIFIED, EndOutcome.GIVEN_UP]).not.toContain(end.outcome);
-  }
-  for (const known of before.late) {
-    const later = after.late.find(({ attempt }) => attempt === known.attempt);
-    if (!after.attempts.some(({ number }) => number === known.attempt)) continue;
-    expect(later?.atUs).toBe(known.atUs);
-    if (known.firstLine !== 0n) expect(later?.firstLine).toBe(known.firstLine);
-    if (known.end) expect(later?.end).toEqual(known.end);
-  }
-  for (const receipt of before.receipts) {
-    const later = after.receipts.find((each) => each.generation === receipt.generation);
-    if (isOpen(receipt)) expect(later).toBeDefined();
-    else if (later) expect(later.state).toBe(receipt.state);
-  }
-  const open = openAttempt(after);
-  if (after.state === JobState.RUNNING || after.state === JobState.PAUSED || after.state === JobState.LOST)
-    expect(open).toBeDefined();
-  if (after.state === JobState.PAUSED) {
-    const said = open?.levers.find((each) => each.value?.value.case === "run")?.value;
-    expect(said && wantedMode(said)).toBe(RunMode.PAUSE);
-  }
-  expect(after.state === JobState.LOST).toBe(open !== undefined && open.lostAtUs !== 0n);
-}
-
-function wantedMode(value: LeverValue): RunMode {
-  return value.value.case === "run" ? value.value.value.mode : RunMode.UNSPECIFIED;
-}
