@@ -91,6 +91,15 @@ export function createProgram(version: string, run: ProgramRun): Command {
     .addOption(durationOption("--grace <time>", "how long what it leaves behind has to end by itself (default: 2s)"))
     .option("--leave", "do not end what it has started and left behind")
     .option("--keep-input-open", "people can send input on when standard input has ended")
+    .option("--redact-env <name>", "variable whose value is a secret, whatever it is called; may be repeated", collect)
+    .option(
+      "--redact-except <name>",
+      "variable whose value is none, although its name says so; may be repeated",
+      collect,
+    )
+    .option("--redact-pattern <pattern>", "shape of a secret in a line, as RE2 has it; may be repeated", collect)
+    .option("--no-redact-defaults", "do not mask the well-known shapes of secrets")
+    .option("--no-redact", "mask nothing in the room but Signalbox's own token")
     .passThroughOptions();
   withCommonOptions(runCommand, "without --json").action(
     async (words: string[], options: CommonOptions & RunOptions) => {

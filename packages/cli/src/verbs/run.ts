@@ -14,6 +14,11 @@ export interface RunOptions {
   readonly grace?: number;
   readonly leave?: boolean;
   readonly keepInputOpen?: boolean;
+  readonly redact: boolean;
+  readonly redactDefaults: boolean;
+  readonly redactEnv?: string[];
+  readonly redactExcept?: string[];
+  readonly redactPattern?: string[];
 }
 
 /** Runs a program here and as a job in the room. Resolves with its exit code; deals with signals itself. */
@@ -36,6 +41,14 @@ export async function run(
       ...(grace === undefined ? {} : { graceSeconds: grace / 1000 }),
       ...(leave === undefined ? {} : { leave }),
       ...(keepInputOpen === undefined ? {} : { keepInputOpen }),
+      redact: {
+        // What is not said here is left to the environment.
+        ...(options.redact ? {} : { off: true }),
+        ...(options.redactDefaults ? {} : { defaultPatterns: false }),
+        environment: options.redactEnv ?? [],
+        except: options.redactExcept ?? [],
+        patterns: options.redactPattern ?? [],
+      },
       onNotice: (message) => out.error(sanitise(message)),
       onLink: (sentence) => out.note(`signalbox: ${sanitise(sentence)}`),
       onJobId: (id) => {

@@ -13,8 +13,10 @@ export interface CommandJobOptions extends Partial<CommandRunHost> {
   readonly pinned?: boolean;
   /** Ended when the worker has not heard its server for the length of its lease. Default: no. */
   readonly exclusive?: boolean;
-  /** What is run instead of what the job's parameters say, which may be shortened for people. */
+  /** What is run instead of what the job's parameters say, which are shortened and masked for people. */
   readonly command?: readonly string[];
+  /** Where it is run instead of where they say. */
+  readonly cwd?: string;
 }
 
 const schema: JsonObject = {
@@ -76,7 +78,7 @@ const schema: JsonObject = {
  * It runs what operators type, with the rights of the worker: offer it only where that is wanted.
  */
 export function commandJob(options: CommandJobOptions = {}): JobDefinition<CommandParameters> {
-  const { type = "command", pinned = false, exclusive = false, local, onEnd, command } = options;
+  const { type = "command", pinned = false, exclusive = false, local, onEnd, command, cwd } = options;
   const guard = options.guard ?? new Guard();
   return defineJob<CommandParameters>({
     type,
@@ -91,7 +93,11 @@ export function commandJob(options: CommandJobOptions = {}): JobDefinition<Comma
     async run(job) {
       let run: CommandRun;
       try {
-        const parameters = command ? { ...job.parameters, command } : job.parameters;
+        const parameters = {
+          ...job.parameters,
+          ...(command === undefined ? {} : { command }),
+          ...(cwd === undefined ? {} : { cwd }),
+        };
         run = new CommandRun(job, parameters, { guard, local, onEnd });
       } catch (error) {
         if (!(error instanceof UnsupportedPlatform)) throw error;

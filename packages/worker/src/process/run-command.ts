@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { hostname, userInfo } from "node:os";
 import { readConnectConfig, type ConnectOptions } from "../config.ts";
+import { readRedaction, type RedactOptions } from "../redaction/redact-options.ts";
+import { argumentSecrets } from "../redaction/secret-values.ts";
 import { startWorker } from "../start-worker.ts";
 import type { StartedHere, Worker } from "../worker.ts";
 import { exitCodeOf } from "./command-end.ts";
@@ -29,6 +31,8 @@ export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
   readonly graceSeconds?: number;
   /** Most bytes that wait for the server; then the command waits. Default 64 MB. */
   readonly bufferBytes?: number;
+  /** Which secrets the room does not get to see, beside those that stand in the arguments. Default: see {@link RedactOptions}. */
+  readonly redact?: RedactOptions;
   /** Called when the server knows the job; with `tty` at a terminal, not before the command has ended. */
   readonly onJobId?: (jobId: string) => void;
   /** Called with what the person at the terminal should know, one sentence. Default: a line on stderr. */
@@ -65,6 +69,11 @@ const longestRecordedBytes = 32 * 1024;
 export async function runCommand(options: RunCommandOptions): Promise<RunCommandResult> {
   const { command, tty = false, progress = true, leave = false, keepInputOpen = false, labels, graceSeconds } = options;
   const say = options.onNotice ?? ((message: string) => void process.stderr.write(`signalbox: ${message}\n`));
+  const redact = { ...options.redact, values: [...(options.redact?.values ?? []), ...argumentSecrets(command)] };
+  const { redactor } = readRedaction(redact);
+  if (options.token) redactor.learn(options.token);
+  const masked = (text: string) => redactor.text(text);
+  const maskedCommand = command.map(masked);
   // While the command has the whole terminal, nothing else may be written there.
   const held = new HeldBack(tty && process.stdin.isTTY);
   const notice = (message: string) => held.do(() => say(message));
@@ -76,6 +85,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     type: "run",
     pinned: true,
     command,
+    cwd: process.cwd(),
     guard: new Guard(notice),
     local: {
       stdin: process.stdin,
@@ -92,8 +102,9 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   });
   const worker = await startWorker({
     ...options,
+    redact,
     workerId: workerId(),
-    metadata: { ...readConnectConfig(options).metadata, ...whereabouts() },
+    metadata: maskedValues({ ...readConnectConfig(options).metadata, ...whereabouts() }, masked),
     labels: {},
     transient: true,
     slots: 1,
@@ -105,11 +116,11 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     },
   });
   const started = worker.startHere("run", {
-    name: options.name ?? commandName(command),
-    ...(labels ? { labels } : {}),
+    name: options.name === undefined ? commandName(maskedCommand) : masked(options.name),
+    ...(labels ? { labels: maskedValues(labels, masked) } : {}),
     parameters: {
-      command: recorded(command),
-      cwd: process.cwd(),
+      command: recorded(maskedCommand),
+      cwd: masked(process.cwd()),
       tty,
       progress,
       leave,
@@ -208,6 +219,10 @@ function whereabouts(): Record<string, string> {
     // A user without an entry, as in some containers.
   }
   return Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, value.toWellFormed().slice(0, 500)]));
+}
+
+function maskedValues(values: Readonly<Record<string, string>>, masked: (text: string) => string) {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, masked(value)]));
 }
 
 /** The arguments as the room shows them: all, unless they are very long. */

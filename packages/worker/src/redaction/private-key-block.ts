@@ -56,7 +56,7 @@ export class PrivateKeyBlock {
     const to = text.trimEnd().length;
     const from = wordBefore(text, to);
     const isFull = to - from >= fullLine;
-    if (!isFull && this.#headersLeft > 0 && (from === to || text.slice(0, from).endsWith(": "))) {
+    if (!isFull && this.#headersLeft > 0 && (from === to || text.slice(0, from).includes(": "))) {
       this.#headersLeft--;
       return undefined;
     }

@@ -58,7 +58,7 @@ export function readRedaction(options: RedactOptions = {}, env: Env = process.en
   const kept = values.filter((value) => value.length <= longestValue).slice(0, mostValues);
   if (kept.length < values.length)
     notices.push(
-      `${values.length - kept.length} secrets are not masked: at most ${mostValues} are, each of ${longestValue} characters or less`,
+      `secrets not masked: ${values.length - kept.length}; at most ${mostValues} are, each of ${longestValue} characters or less`,
     );
   if (defaults) patterns.push(...defaultPatterns);
   return {
