@@ -15,6 +15,7 @@ import type { Dialed } from "./dial.ts";
 import { Http2Link } from "./http2-link.ts";
 import type { HeartbeatFigures, Outbox } from "./outbox.ts";
 import { Silence } from "./silence.ts";
+import { Wire } from "./wire.ts";
 
 /** A server that says nothing for so long is not there, milliseconds. */
 export const SILENCE_MS = 10_000;
@@ -48,6 +49,8 @@ export class Connection {
   readonly jobs: Client<typeof JobService>;
   /** Where it goes, for people. */
   readonly address: string;
+  /** What its streams of lines may have on the wire. */
+  readonly wire = new Wire();
   readonly #session: Http2Link;
   readonly #controller = new AbortController();
   readonly #silenceMs: number;

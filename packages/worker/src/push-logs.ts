@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Client } from "@connectrpc/connect";
 import { LogRefusalSchema, PushLogsRequestSchema, type PushLogsRequest, type WorkerService } from "@signalbox/protocol";
 import type { AttemptLog } from "./attempt-log.ts";
+import { Wire, type WireShare } from "./wire.ts";
 import { LinesUnknown, type LineRun } from "./unacked-lines.ts";
 
 /** Whose lines go where. */
@@ -12,6 +13,8 @@ export interface LogPush {
   readonly attempt: number;
   readonly incarnation: string;
   readonly client: Client<typeof WorkerService>;
+  /** What all streams of the link have on the wire. Default: nothing but this one. */
+  readonly wire?: Wire;
   /** Aborts with the link. */
   readonly signal: AbortSignal;
   /** Something that the worker's owner should know. */
@@ -70,12 +73,16 @@ class LogStream {
   readonly #push: LogPush;
   readonly #isCareful: () => boolean;
   readonly #controller = new AbortController();
+  readonly #wire: Wire;
+  readonly #share: WireShare;
   #creditBytes = 0;
   #opened = false;
   #progressed = false;
 
   constructor(push: LogPush, isCareful: () => boolean) {
     this.#push = push;
+    this.#wire = push.wire ?? new Wire();
+    this.#share = this.#wire.open();
     this.#isCareful = isCareful;
   }
 
@@ -102,6 +109,7 @@ class LogStream {
     try {
       for await (const response of client.pushLogs(this.#requests(), { signal: this.#controller.signal })) {
         const nextLine = Number(response.nextLine);
+        this.#share.acknowledged(nextLine);
         if (this.#opened) {
           if (log.ack(nextLine)) this.#progressed = true;
         } else {
@@ -118,6 +126,7 @@ class LogStream {
     } finally {
       signal.removeEventListener("abort", cut);
       log.stopStreaming();
+      this.#share.close();
       this.#controller.abort();
     }
   }
@@ -129,8 +138,13 @@ class LogStream {
     while (!signal.aborted) {
       if (this.#opened) {
         if (log.isDrained) return;
+        if (!this.#wire.hasRoom) {
+          await this.#wire.freed.wait({ signal });
+          continue;
+        }
         const run = log.take(this.#isCareful() ? 1 : this.#creditBytes);
         if (run) {
+          if (run.kind === "chunk") this.#share.sent(run.firstLine + run.lineCount, run.bytes.length);
           yield requestOf(run);
           continue;
         }

@@ -317,13 +317,14 @@ export class RunningWorker implements Worker {
   }
 
   #push(attempt: Attempt, connection: Connection): void {
-    const { client, signal } = connection;
+    const { client, wire, signal } = connection;
     pushLogs({
       log: attempt.log,
       jobId: attempt.jobId,
       attempt: attempt.number,
       incarnation: this.incarnation,
       client,
+      wire,
       signal,
       notice: (message) => this.#notice(`${attempt.key}: ${message}`),
     }).catch((error: unknown) => {
