@@ -10,3 +10,6 @@ export const startWithOptions = isClone ? "npm start --" : startCommand;
 
 /** Prints a link that signs a browser in. */
 export const linkCommand = isClone ? "npm run link" : "signalbox link";
+
+/** The command itself. */
+export const ownCommand = isClone ? "./signalbox" : "signalbox";

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import { linkCommand } from "../commands.ts";
+import { linkCommand, ownCommand } from "../commands.ts";
 import type { Logger } from "../logger.ts";
 import type { Authenticate } from "./authenticate.ts";
 import type { LoginCodes } from "./login-codes.ts";
@@ -21,7 +21,7 @@ export interface SessionRoutesOptions {
 /**
  * - `POST /auth/session` `{"code": "…"}`: 204 and the cookie, 400 if the body is something else, 401 if the code is wrong, used or
  *   too old, 429 after ten wrong ones in a minute.
- * - `GET /auth/session`: 200 `{"name": "operator"}`, or 401.
+ * - `GET /auth/session`: 200 `{"name": "operator", "command": "signalbox"}`, or 401. The command is what people type here to run it.
  * - `DELETE /auth/session`: 204, and the cookie is gone.
  * - `POST /auth/link` with the token as bearer: 200 `{"url": "http://localhost:8080/#code=…"}`, or 401.
  */
@@ -48,7 +48,7 @@ export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOption
 
   app.get("/auth/session", async (request, reply) => {
     const caller = authenticate(request.headers, request.ip);
-    return caller ? { name: caller.name } : reply.code(401).send({ error: "Not signed in." });
+    return caller ? { name: caller.name, command: ownCommand } : reply.code(401).send({ error: "Not signed in." });
   });
 
   app.delete("/auth/session", async (_request, reply) => {

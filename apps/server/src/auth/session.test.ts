@@ -29,7 +29,7 @@ test("a code signs a browser in once", async () => {
   const cookie = setCookie.split(";")[0]!;
   expect(await ask(url, "/auth/session", { headers: { cookie } })).toMatchObject({
     status: 200,
-    body: '{"name":"operator"}',
+    body: '{"name":"operator","command":"./signalbox"}',
   });
   expect((await ask(url, "/metrics", { headers: { cookie } })).status).toBe(200);
   expect((await signIn(url, code)).status).toBe(401);

@@ -2,6 +2,7 @@
 export class Session {
   #state = $state.raw<"asking" | "open" | "refused">("asking");
   #name = $state.raw("");
+  #command = $state.raw("signalbox");
 
   get state(): "asking" | "open" | "refused" {
     return this.#state;
@@ -10,6 +11,11 @@ export class Session {
   /** Who is signed in; empty until it is known. */
   get name(): string {
     return this.#name;
+  }
+
+  /** The command `signalbox` as it is called where the server runs: in a clone it lies in its folder. */
+  get command(): string {
+    return this.#command;
   }
 
   /**
@@ -35,8 +41,9 @@ export class Session {
       return;
     }
     if (!answer.ok) throw new Error(`/auth/session was answered ${answer.status}`);
-    const who = (await answer.json()) as { name?: unknown };
-    this.#name = typeof who.name === "string" ? who.name : "";
+    const { name, command } = (await answer.json()) as { name?: unknown; command?: unknown };
+    this.#name = typeof name === "string" ? name : "";
+    if (typeof command === "string") this.#command = command;
     this.#state = "open";
   }
 
