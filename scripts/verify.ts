@@ -39,6 +39,7 @@ if (await ensureChromium()) {
   await tests("tests in a real browser", "playwright", ["test", "--project", "together", "--workers", "2"]);
   const output = ["--output", "test-results/alone"];
   await tests("floods, faults and speeds", "playwright", ["test", "--project", "alone", ...output]);
+  await tests("the oracle and its faults", "node", ["e2e/faults/main.ts", "--short"]);
 } else {
   steps.push({ name: "Chromium for the browser tests", outcome: "failed" });
   await tests("unit and integration tests", "vitest", ["run", "--project", "node"]);
