@@ -1,8 +1,9 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { JobService, LiveService, LogService, StartJobRequestSchema, WorkerService } from "@signalbox/protocol";
-import { Counter, Gauge, type Registry } from "prom-client";
+import type { Registry } from "prom-client";
 import { systemClock, type Clock } from "./clock.ts";
+import { addDomainMetrics } from "./domain-metrics.ts";
 import { connectionKey } from "./http/connection-key.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
 import { Dispatch, serverActor } from "./jobs/dispatch.ts";
@@ -20,6 +21,7 @@ import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
 import { plainPushLogs } from "./rpc/plain-push-logs.ts";
 import { workerService } from "./rpc/worker-service.ts";
+import type { StoreHealth } from "./store/health.ts";
 import type { Store } from "./store/store.ts";
 import { IngestBudget } from "./workers/ingest-budget.ts";
 import { LogIngest } from "./workers/log-ingest.ts";
@@ -27,6 +29,8 @@ import { Workers } from "./workers/workers.ts";
 
 /** How often leases, deadlines and rates are looked at. */
 const lookEveryMs = 500;
+/** What is received must be stored and acknowledged so soon when the server stops, milliseconds; what is not, workers send again. */
+const flushMs = 2_000;
 
 /** What a domain is made of. */
 export interface DomainOptions {
@@ -62,6 +66,8 @@ export interface Domain {
   readonly startFirstJob: (type: string, name: string) => Promise<void>;
   /** Assigns nothing more and takes no more workers. */
   readonly beginDrain: () => void;
+  /** Takes no more lines, and acknowledges those that it has, as far as that is possible within two seconds. */
+  readonly flushLines: () => Promise<void>;
   /** Ends timers; resolves when nothing of the domain's own is under way. The store is closed by whoever opened it. */
   readonly close: () => Promise<void>;
 }
@@ -78,6 +84,10 @@ export async function openDomain({
   const inputs = await Inputs.open({ journal: store.journal, jobs, logger, clock });
   const logs = new Logs(store.journal, clock);
   const ingest = new LogIngest(jobs, logs, new IngestBudget());
+  // Nothing is pulled that could not be stored anyway.
+  const storeChanged = ({ state }: StoreHealth) => ingest.budget.hold(state === "full");
+  store.health.onChange(storeChanged);
+  storeChanged(store.health.current);
   const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock, monotonic });
   const dispatch = new Dispatch(jobs, () => workers.candidates(), logger);
   const deadlines = new Deadlines(jobs, logger);
@@ -134,7 +144,7 @@ export async function openDomain({
         throw error;
       }
     },
-    addMetrics: (registry) => addMetrics(registry, jobs, workers, store, watches),
+    addMetrics: (registry) => addDomainMetrics(registry, { jobs, workers, store, watches }),
     startFirstJob: async (type, name) => {
       if (jobs.size > 0) return;
       const known = workers.jobType(type);
@@ -144,6 +154,7 @@ export async function openDomain({
     beginDrain: () => {
       workers.beginDrain();
     },
+    flushLines: () => ingest.drain(flushMs),
     close: async () => {
       clearInterval(timer);
       workers.beginDrain();
@@ -153,39 +164,4 @@ export async function openDomain({
       await inputs.settle();
     },
   };
-}
-
-function addMetrics(registry: Registry, jobs: Jobs, workers: Workers, store: Store, watches: OpenWatches): void {
-  const { counts, budget } = workers.ingest;
-  const figures: [string, string, () => number][] = [
-    ["signalbox_workers_connected", "Worker processes that are connected", () => [...workers.sessions].length],
-    ["signalbox_jobs", "Jobs in the store", () => jobs.size],
-    ["signalbox_watches", "Open watches", () => watches.size],
-    ["signalbox_jobs_live", "Jobs that have not ended", () => [...jobs.live()].length],
-    ["signalbox_ingest_chunks_total", "Chunks received", () => counts.chunks],
-    ["signalbox_ingest_lines_total", "Lines acknowledged", () => counts.lines],
-    ["signalbox_ingest_bytes_total", "Bytes of chunks received", () => counts.bytes],
-    ["signalbox_ingest_refused_total", "Chunks refused", () => counts.refused],
-    ["signalbox_ingest_pending_bytes", "Bytes of chunks received and not yet on disk", () => budget.usedBytes],
-    ["signalbox_store_commits_total", "Commits of the store", () => store.stats().commits],
-    ["signalbox_store_appends_total", "Entries appended to the store", () => store.stats().appends],
-    ["signalbox_store_appended_bytes_total", "Bytes appended to the store", () => store.stats().appendedBytes],
-    ["signalbox_store_pending_bytes", "Bytes given to the store and not yet durable", () => store.stats().pendingBytes],
-    ["signalbox_store_last_commit_ms", "Duration of the newest commit", () => store.stats().lastCommitMs],
-  ];
-  for (const [name, help, read] of figures) {
-    if (name.endsWith("_total")) {
-      const counter: Counter = new Counter({
-        name,
-        help,
-        registers: [registry],
-        collect: () => {
-          counter.reset();
-          counter.inc(read());
-        },
-      });
-    } else {
-      const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
-    }
-  }
 }

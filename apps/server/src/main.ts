@@ -1,165 +1,38 @@
-import { readFileSync } from "node:fs";
-import { BadKeyFile } from "./auth/key-file.ts";
-import { builtInWorkerId, runBuiltInWorker, type BuiltInWorker } from "./built-in-worker.ts";
-import { linkCommand } from "./commands.ts";
+import { mkdirSync } from "node:fs";
+import module from "node:module";
+import { join } from "node:path";
 import { ConfigError, helpText, readArguments, readConfig, type Config } from "./config.ts";
-import { CannotListen } from "./http/bind.ts";
-import { createLogger, routeConsole, type Logger } from "./logger.ts";
-import { hasDesktop, openBrowser } from "./open-browser.ts";
-import { pause } from "./pause.ts";
-import { readServerFile } from "./server-file.ts";
-import { openServer, type SignalboxServer } from "./server.ts";
-import { StoreLocked } from "./store/store.ts";
 
-/** Everything must be over by then, milliseconds. */
-const drainMs = 10_000;
-/** Of which the built-in worker may take so much to report what becomes of its jobs. */
-const workerGraceMs = 5_000;
-/** npm passes on the Ctrl+C that the terminal has sent already: a second signal within this time is the same one. */
-const sameSignalMs = 500;
-const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+// The program: reads what is set and starts the server. What the server is made of is loaded after that, so that it can come out of a
+// cache: a server that was killed is back half a second earlier.
 
-await main();
+const config = settings();
+if (config) {
+  keepCompiled(config.dataFolder);
+  const { serve } = await import("./serve.ts");
+  await serve(config);
+}
 
-async function main(): Promise<void> {
-  let config: Config;
+/** What is set by arguments and environment; undefined if there is nothing to start, which has been said. */
+function settings(): Config | undefined {
   try {
     const { help, env } = readArguments(process.argv.slice(2));
-    if (help) {
-      process.stdout.write(helpText);
-      return;
-    }
-    config = readConfig({ ...process.env, ...env });
+    if (!help) return readConfig({ ...process.env, ...env });
+    process.stdout.write(helpText);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return fail(error.message);
-  }
-
-  const logger = createLogger({ level: config.logLevel, readable: process.stderr.isTTY });
-  routeConsole(logger);
-  const crash = (error: unknown) => {
-    logger.fatal({ err: error }, "unexpected error: the server ends, workers go on without it");
-    process.exit(1);
-  };
-  process.on("uncaughtException", crash);
-  process.on("unhandledRejection", crash);
-
-  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
-  let server: SignalboxServer;
-  try {
-    server = await openServer(config, logger, version);
-  } catch (error) {
-    if (error instanceof StoreLocked) return fail(await explainLock(config.dataFolder));
-    if (error instanceof BadKeyFile) return fail(error.message);
-    logger.fatal({ err: error, dataFolder: config.dataFolder }, "the data folder cannot be opened");
+    process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;
-    return;
   }
-  let builtIn: BuiltInWorker | undefined;
-  const stopping = new AbortController();
-  endOnSignals(logger, async () => {
-    stopping.abort();
-    server.beginDrain();
-    if (builtIn) await stopBuiltInWorker(server, builtIn);
-    await server.stop();
-  });
-  const storeFailed = () => {
-    logger.fatal({ err: server.failed.reason as unknown }, "the store cannot go on: the server ends");
-    process.exit(1);
-  };
-  server.failed.addEventListener("abort", storeFailed);
-  if (server.failed.aborted) storeFailed();
+  return undefined;
+}
 
+/** Has compiled modules kept in the data folder, where nobody else can write. */
+function keepCompiled(dataFolder: string): void {
   try {
-    await server.start();
-  } catch (error) {
-    await server.stop();
-    if (!(error instanceof CannotListen)) throw error;
-    return fail(error.message);
+    mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
+    module.enableCompileCache(join(dataFolder, "compiled"));
+  } catch {
+    // It only takes longer; if the folder cannot be used at all, the server says so.
   }
-  if (stopping.signal.aborted) return;
-  const link = server.newLink();
-  process.stdout.write(startText(server, config, link, version));
-  if (config.builtInWorker) {
-    const { workerUrl, tokenFile } = server;
-    const { dataFolder, builtInCommands: commands } = config;
-    builtIn = runBuiltInWorker({ workerUrl, tokenFile, dataFolder, commands, logger });
-  }
-  if (config.openBrowser && hasDesktop(process.env, process.platform, process.stdout.isTTY)) {
-    await openBrowser(link, logger);
-  }
-  if (config.builtInWorker && config.firstJob) await startFirstJob(server, stopping.signal);
-}
-
-function startText(server: SignalboxServer, { dataFolder }: Config, link: string, version: string): string {
-  return `
-Signalbox ${version} is running. Open this link within 15 minutes; it works once, and '${linkCommand}' prints another one:
-
-  ${link}
-
-  Workers   ${server.workerUrl}, with the token in ${server.tokenFile}
-  Data      ${dataFolder}
-  Stop      Ctrl+C
-
-`;
-}
-
-/** Starts the first job of a new store as soon as a worker offers its type. */
-async function startFirstJob({ domain }: SignalboxServer, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted && domain.jobs.size === 0) {
-    await domain.startFirstJob("index", "First job: index this installation");
-    await pause(100, signal);
-  }
-}
-
-/** Stops the built-in worker, also one that a killed server left behind, so that it reports what becomes of its jobs. */
-async function stopBuiltInWorker({ domain }: SignalboxServer, builtIn: BuiltInWorker): Promise<void> {
-  const deadline = AbortSignal.timeout(workerGraceMs);
-  await builtIn.stop(workerGraceMs);
-  const isConnected = () => domain.workers.isConnected(builtInWorkerId);
-  if (isConnected()) domain.workers.stop(builtInWorkerId, "Signalbox was stopped.");
-  while (isConnected() && !deadline.aborted) await pause(20, deadline);
-}
-
-/** Ends the process in order at the first signal, and at once at a second one. */
-function endOnSignals(logger: Logger, stop: () => Promise<void>): void {
-  let firstAt: number | undefined;
-  for (const [signal, number] of Object.entries(signalNumbers)) {
-    process.on(signal, () => {
-      if (firstAt !== undefined) {
-        if (performance.now() - firstAt > sameSignalMs) process.exit(128 + number);
-        return;
-      }
-      firstAt = performance.now();
-      logger.info("stopping; the same signal again ends at once");
-      const tooLong = setTimeout(() => {
-        logger.error(`not everything has ended within ${drainMs / 1000} s`);
-        process.exit(1);
-      }, drainMs);
-      stop().then(
-        () => {
-          clearTimeout(tooLong);
-          logger.info("stopped");
-          process.exit(0);
-        },
-        (error: unknown) => {
-          logger.fatal({ err: error }, "stopping failed");
-          process.exit(1);
-        },
-      );
-    });
-  }
-}
-
-async function explainLock(dataFolder: string): Promise<string> {
-  const other = await readServerFile(dataFolder);
-  const who = other ? ` at ${other.origin} (process ${other.pid}); '${linkCommand}' prints a link to it` : "";
-  return `Signalbox already runs with the data folder ${dataFolder}${who}. For a second one give another folder and other ports: --data, --port, --worker-port.`;
-}
-
-function fail(message: string): void {
-  process.stderr.write(`${message}\n`);
-  process.exitCode = 1;
 }

@@ -1,19 +1,21 @@
+/** Why a server may not be ready; of several reasons the first is told. */
+const causes = ["failed", "draining", "starting", "store"] as const;
+
 /** Whether the server takes work, and why not. Who waits is told of each change. */
 export class Readiness {
-  #notReady: string | undefined;
+  readonly #reasons = new Map<(typeof causes)[number], string>();
   readonly #waiting = new Set<() => void>();
-
-  constructor(notReady: string | undefined) {
-    this.#notReady = notReady;
-  }
 
   /** Why the server is not ready, in a few words; undefined if it is. */
   get notReady(): string | undefined {
-    return this.#notReady;
+    const cause = causes.find((each) => this.#reasons.has(each));
+    return cause && this.#reasons.get(cause);
   }
 
-  set notReady(reason: string | undefined) {
-    this.#notReady = reason;
+  /** Says in a few words why the server is not ready on account of `cause`; undefined: that cause is none any more. */
+  say(cause: (typeof causes)[number], reason: string | undefined): void {
+    if (reason === undefined) this.#reasons.delete(cause);
+    else this.#reasons.set(cause, reason);
     for (const wake of [...this.#waiting]) wake();
   }
 

@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { authenticateMachines, authenticateOperators } from "./auth/authenticate.ts";
 import { openKeyFile } from "./auth/key-file.ts";
@@ -17,8 +16,10 @@ import { Readiness } from "./readiness.ts";
 import { errorInterceptor, errorsOf } from "./rpc/errors.ts";
 import { health, openServices } from "./rpc/health.ts";
 import { reflection } from "./rpc/reflection.ts";
+import { openStore } from "./open-store.ts";
 import { removeServerFile, writeServerFile } from "./server-file.ts";
-import { openSqliteStore } from "./store/sqlite/open-sqlite-store.ts";
+import type { StoreHealth } from "./store/health.ts";
+import type { Store } from "./store/store.ts";
 
 /** Answers of these calls hold stored bytes that a JSON encoder would leave out. Streams are binary anyway. */
 const binaryOnly = new Set(["signalbox.v1.LogService/ReadLogs"]);
@@ -40,17 +41,25 @@ export interface SignalboxServer {
   start(): Promise<void>;
   /** Not ready any more, no more work for workers; everything else goes on, so that they can report how they end. */
   beginDrain(): void;
-  /** Ends streams with UNAVAILABLE, closes the listeners, then the store. May be called twice. */
+  /**
+   * Takes no more lines and acknowledges those that it has, ends streams with UNAVAILABLE, closes the listeners, then the store. May be
+   * called twice.
+   */
   stop(): Promise<void>;
 }
 
 /**
- * Opens the store, the keys and the domain, and composes the listeners; it listens nowhere yet. Throws StoreLocked if another process has the data folder.
+ * Takes the store, opens the keys and the domain, and composes the listeners; it listens nowhere yet. Throws StoreLocked if another
+ * process has the data folder.
  */
-export async function openServer(config: Config, logger: Logger, version: string): Promise<SignalboxServer> {
+export async function openServer(
+  config: Config,
+  logger: Logger,
+  version: string,
+  opening: Promise<Store> = openStore(config, logger),
+): Promise<SignalboxServer> {
   const { dataFolder } = config;
-  await mkdir(dataFolder, { recursive: true, mode: 0o700 });
-  const store = await openSqliteStore({ folder: dataFolder, logger });
+  const store = await opening;
   let domain: Domain;
   let token: string;
   let cookieKey: string;
@@ -71,8 +80,13 @@ export async function openServer(config: Config, logger: Logger, version: string
   const authenticateToken = authenticateMachines(token);
   const origin = () => originOf(config, operator.port);
   const interceptors = [errorInterceptor(logger)];
-  const readiness = new Readiness("starting");
-  const storeFailed = () => (readiness.notReady = "the store has failed");
+  const readiness = new Readiness();
+  readiness.say("starting", "starting");
+  const storeFailed = () => readiness.say("failed", "the store has failed");
+  const storeChanged = ({ state }: StoreHealth) =>
+    readiness.say("store", state === "full" ? "the disk is full: no lines are taken" : undefined);
+  store.health.onChange(storeChanged);
+  storeChanged(store.health.current);
   store.failed.addEventListener("abort", storeFailed, { once: true });
   if (store.failed.aborted) storeFailed();
 
@@ -131,12 +145,18 @@ export async function openServer(config: Config, logger: Logger, version: string
         origin: origin(),
         operatorUrl: localUrl(config.operator, operator.port),
         workerUrl: server.workerUrl,
+      }).catch((error: unknown) => {
+        // A full disk: what needs this file can do without it, what is stored and what workers hold cannot do without the server.
+        logger.error(
+          { err: error, dataFolder },
+          "server.json was not written: programs of this user do not find the server",
+        );
       });
-      if (readiness.notReady === "starting") readiness.notReady = undefined;
+      readiness.say("starting", undefined);
     },
 
     beginDrain() {
-      if (!store.failed.aborted) readiness.notReady = "draining";
+      readiness.say("draining", "draining");
       domain.beginDrain();
     },
 
@@ -144,7 +164,10 @@ export async function openServer(config: Config, logger: Logger, version: string
       stopped ??= (async () => {
         server.beginDrain();
         loopGaps.stop();
+        await domain.flushLines();
         await Promise.all([operator.stop(), worker.stop()]);
+        // What waits for room now would hold the end up; its workers keep it.
+        store.stopWaiting();
         await domain.close();
         await store.close();
         await removeServerFile(dataFolder);

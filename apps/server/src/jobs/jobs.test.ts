@@ -88,6 +88,8 @@ function unsure(store: Store): Store {
     failed: store.failed,
     table: (name) => store.table(name),
     stats: () => store.stats(),
+    health: store.health,
+    stopWaiting: () => store.stopWaiting(),
     close: () => store.close(),
     journal: journalOpenedBy(journal, async (topic, expectedLast) => {
       const writer = await journal.open(topic, expectedLast);

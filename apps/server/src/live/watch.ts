@@ -1,8 +1,10 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
+  StoreState,
   SubscriptionErrorSchema,
   WatchHeartbeatSchema,
   WatchHelloSchema,
+  type StoreHealthSchema,
   type Subscription,
   type WatchRequest,
   type WatchResponse,
@@ -12,7 +14,7 @@ import { Refused } from "../refused.ts";
 import { statusOf } from "../status.ts";
 import type { LiveParts } from "./live-parts.ts";
 import { merge } from "./merge.ts";
-import { pause } from "../pause.ts";
+import type { HealthView } from "../store/health.ts";
 import { step } from "./step.ts";
 import { watchJob } from "./watch-job.ts";
 import { watchJobs, watchJobTypes } from "./watch-jobs.ts";
@@ -35,10 +37,16 @@ export async function* watch(
   checkRequest(request);
   yield step("", {
     case: "hello",
-    value: create(WatchHelloSchema, { storeId: parts.store.id, serverVersion, serverTimeUs: BigInt(clock()) }),
+    value: create(WatchHelloSchema, {
+      ...{ storeId: parts.store.id, serverVersion, serverTimeUs: BigInt(clock()) },
+      store: storeHealth(parts.store.health),
+    }),
   });
   yield* merge(
-    (stop) => [heartbeats(clock, stop), ...request.subscriptions.flatMap((each) => sourcesOf(parts, each, stop))],
+    (stop) => [
+      heartbeats(parts.store.health, clock, stop),
+      ...request.subscriptions.flatMap((each) => sourcesOf(parts, each, stop)),
+    ],
     signal,
   );
 }
@@ -78,12 +86,23 @@ async function* untilRefused(id: string, source: AsyncGenerator<WatchResponse>):
   }
 }
 
-async function* heartbeats(clock: Clock, signal: AbortSignal): AsyncGenerator<WatchResponse> {
-  while (!signal.aborted) {
-    await pause(heartbeatEveryMs, signal);
-    if (!signal.aborted)
-      yield step("", { case: "heartbeat", value: create(WatchHeartbeatSchema, { serverTimeUs: BigInt(clock()) }) });
+async function* heartbeats(health: HealthView, clock: Clock, signal: AbortSignal): AsyncGenerator<WatchResponse> {
+  for (let told = health.current; ;) {
+    await health.change(told, signal, heartbeatEveryMs);
+    if (signal.aborted) return;
+    told = health.current;
+    const value = create(WatchHeartbeatSchema, { serverTimeUs: BigInt(clock()), store: storeHealth(health) });
+    yield step("", { case: "heartbeat", value });
   }
+}
+
+const states = { ok: StoreState.OK, low: StoreState.LOW, full: StoreState.FULL } as const;
+
+function storeHealth({ current, freeBytes }: HealthView): MessageInitShape<typeof StoreHealthSchema> {
+  return {
+    ...{ state: states[current.state], detail: current.detail, sinceUs: BigInt(current.sinceUs) },
+    ...(freeBytes === undefined ? {} : { freeBytes: BigInt(freeBytes) }),
+  };
 }
 
 function checkRequest({ subscriptions }: WatchRequest): void {

@@ -2,7 +2,7 @@ import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "../logger.ts";
 import { Refused } from "../refused.ts";
 import { statusOf } from "../status.ts";
-import { StoreClosed, UnknownOutcome } from "../store/store.ts";
+import { NotStored, StoreClosed, UnknownOutcome } from "../store/store.ts";
 
 /**
  * Turns what the domain throws into status codes: the one place that does. A refusal keeps its message and details; what is unexpected
@@ -57,6 +57,14 @@ function toConnectError(error: unknown, signal: AbortSignal, report: (error: unk
     return new ConnectError(
       "The server is stopping. Try again in a moment.",
       Code.Unavailable,
+      undefined,
+      undefined,
+      error,
+    );
+  if (error instanceof NotStored)
+    return new ConnectError(
+      "Nothing was stored: the disk of the server is full, or refuses to write. Try again when there is room.",
+      Code.ResourceExhausted,
       undefined,
       undefined,
       error,

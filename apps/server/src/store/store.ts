@@ -1,3 +1,5 @@
+import type { HealthView } from "./health.ts";
+
 /**
  * The two storage primitives that everything above stands on. Nothing above knows which engine implements them.
  *
@@ -47,7 +49,8 @@ export interface TopicWriter {
    * Appends an entry, given whole or in pieces that make it up one after the other. Resolves with its position when it is durable, in
    * the order of the calls; many appends may be under way.
    * `mark` must not be less than the mark of the entry before. `data` is at most 4 MiB; the caller must not change it until the append
-   * is settled. Rejects with Conflict, Fenced, UnknownOutcome, StoreClosed, or RangeError for a mark or data out of bounds.
+   * is settled. Rejects with Conflict, Fenced, UnknownOutcome, NotStored, StoreClosed, or RangeError for a mark or data out of bounds.
+   * Where there is no room, appends to a log wait for it, and all others reject with NotStored when the reserve for them is used up.
    */
   append(data: Uint8Array | readonly Uint8Array[], mark: number): Promise<Position>;
 }
@@ -62,8 +65,8 @@ export interface Journal {
   /**
    * Appends the final entry; every later append of any writer fails with Fenced. Retried until it lands. Sealing a sealed topic
    * changes nothing and returns the position of the seal. `mark` is raised to the topic's mark if it is less. `make` is called
-   * with the entry that the seal will follow, once for each try. Rejects with UnknownOutcome when the commit fails, and with what
-   * `make` throws; RangeError as append does.
+   * with the entry that the seal will follow, once for each try. Rejects with UnknownOutcome or NotStored when the commit fails,
+   * and with what `make` throws; RangeError as append does.
    */
   seal(topic: string, make: (last: JournalEntry | undefined) => { data: Uint8Array; mark: number }): Promise<Position>;
   /** Entries after `from`, oldest first; empty at the end or in an unknown topic. */
@@ -107,7 +110,7 @@ export interface TableRecord {
 
 /**
  * Records by key: the newest state of each. Whoever needs every change reads a journal. Keys are made like topic names, data is at
- * most 4 MiB. Changes reject with UnknownOutcome when the commit fails.
+ * most 4 MiB. Changes reject with UnknownOutcome or NotStored when the commit fails.
  */
 export interface Table {
   /** The record, or undefined if the key does not exist. */
@@ -139,6 +142,8 @@ export interface StoreStats {
   readonly pendingBytes: number;
   /** Duration of the newest commit, milliseconds; of several files' newest commits the longest. */
   readonly lastCommitMs: number;
+  /** Bytes that are kept on the disk for commands, should it be full. */
+  readonly reserveBytes: number;
 }
 
 /** An open store. */
@@ -149,6 +154,10 @@ export interface Store {
   /** A table by name. Names are 1 to 60 characters of a-z 0-9 _ */
   table(name: string): Table;
   stats(): StoreStats;
+  /** Whether there is room for what is to be stored. */
+  readonly health: HealthView;
+  /** What waits for room rejects with NotStored, now and from now on: for a process that is about to end. */
+  stopWaiting(): void;
   /**
    * Aborts, with the error as its reason, when the engine cannot go on (a sync to disk failed, a thread died): nothing is known to be
    * stored any more but what was acknowledged. What was under way rejects with UnknownOutcome, later calls fail with StoreClosed. The
@@ -172,6 +181,11 @@ export class Fenced extends Error {
 /** The commit failed: the entry may or may not be stored. Reopen from the last entry to know. */
 export class UnknownOutcome extends Error {
   override readonly name = "UnknownOutcome";
+}
+
+/** There was no room, or the disk refused to write: nothing was stored. Try again when there is room. */
+export class NotStored extends Error {
+  override readonly name = "NotStored";
 }
 
 /** The watch asks for changes that are forgotten: list again. */

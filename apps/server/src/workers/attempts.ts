@@ -72,20 +72,27 @@ export class Attempts {
       try {
         await this.#restoreLog(info);
       } catch (error) {
-        this.#parts.logger.error({ err: error, topic: info.topic }, "a log could not be put right; the next start does it");
+        this.#parts.logger.error(
+          { err: error, topic: info.topic },
+          "a log could not be put right; the next start does it",
+        );
       }
     }
   }
 
   async #restoreLog({ topic, sealed }: TopicInfo): Promise<void> {
-    const { jobs, logs } = this.#parts;
+    const { jobs, logs, background, logger } = this.#parts;
     const [, jobId, number, late] = topic.split("/");
     if (jobId === undefined || number === undefined) return;
     const attempt = Number(number);
     const job = jobs.find(jobId);
     if (late === undefined) {
       const isOpen = job !== undefined && openAttempt(job.record)?.number === attempt;
-      if (!sealed && !isOpen) await logs.seal(jobId, attempt, "ended");
+      if (sealed || isOpen) return;
+      // Not waited for: on a full disk that would hold the start up.
+      background.track(logs.seal(jobId, attempt, "ended"), (error) =>
+        logger.error({ err: error, topic }, "the log of an ended attempt was not sealed; the next start does it"),
+      );
     } else if (job && !job.record.late.find((each) => each.attempt === attempt)?.firstLine) {
       await recordLate(job, attempt, { firstLine: await logs.late.firstLine(jobId, attempt) });
     }

@@ -13,6 +13,7 @@ export const fullCreditBytes = 2 * mebibyte;
 export class IngestBudget {
   readonly #boundBytes: number;
   #usedBytes = 0;
+  #isHeld = false;
   readonly #waiting = new Set<() => void>();
 
   constructor(boundBytes: number = ingestBoundBytes) {
@@ -26,12 +27,12 @@ export class IngestBudget {
 
   /** Whether another message may be pulled. */
   get hasRoom(): boolean {
-    return this.#usedBytes < this.#boundBytes;
+    return !this.#isHeld && this.#usedBytes < this.#boundBytes;
   }
 
   /** The credit that each stream gets at present. */
   get creditBytes(): number {
-    return this.#usedBytes < this.#boundBytes / 2 ? fullCreditBytes : leastCreditBytes;
+    return !this.#isHeld && this.#usedBytes < this.#boundBytes / 2 ? fullCreditBytes : leastCreditBytes;
   }
 
   /** Calls `onRoom` once, when there is room again, unless {@link forget} takes it back before. */
@@ -52,6 +53,16 @@ export class IngestBudget {
   /** Bytes that were taken are under way no longer. */
   give(bytes: number): void {
     this.#usedBytes -= bytes;
+    this.#tell();
+  }
+
+  /** Whether to pull nothing at present, since nothing can be stored. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    this.#tell();
+  }
+
+  #tell(): void {
     if (this.#waiting.size === 0 || !this.hasRoom) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();

@@ -5,10 +5,11 @@ import type { AttemptLog, LogEnd } from "../logs/attempt-log.ts";
 import type { Sender } from "../logs/header.ts";
 import type { Logs } from "../logs/logs.ts";
 import { Refused } from "../refused.ts";
-import { Conflict, Fenced, UnknownOutcome } from "../store/store.ts";
+import { Conflict, Fenced, NotStored, UnknownOutcome } from "../store/store.ts";
 import type { IngestBudget } from "./ingest-budget.ts";
 import { LateDoor, LateDoors } from "./late-doors.ts";
 import { LineRate } from "./line-rate.ts";
+import { OpenStreams } from "./open-streams.ts";
 import { PushStream } from "./push-stream.ts";
 import { SpoolStreams } from "./spool-streams.ts";
 import type { WorkerSession } from "./worker-session.ts";
@@ -36,6 +37,7 @@ export class LogIngest {
   readonly #open = new Map<string, OpenLog>();
   readonly #late: LateDoors;
   readonly #spools = new SpoolStreams();
+  readonly #streams = new OpenStreams();
 
   constructor(jobs: Jobs, logs: Logs, budget: IngestBudget) {
     this.#jobs = jobs;
@@ -115,10 +117,17 @@ export class LogIngest {
       changed,
       over: () => {
         if (late) this.#late.leave(late);
+        this.#streams.delete(stream);
         over();
       },
     });
+    this.#streams.add(stream, changed);
     return stream;
+  }
+
+  /** Takes no more lines. Resolves when those that were taken are stored and acknowledged, but after `mostMs` at the latest. */
+  drain(mostMs: number): Promise<void> {
+    return this.#streams.drain(mostMs);
   }
 
   /** The process is connected: nobody else delivers its lines any more. */
@@ -220,7 +229,7 @@ export class LogIngest {
         `The log of attempt ${open.attempt} of job ${open.jobId} is sealed: no line can follow.`,
       );
     }
-    if (error instanceof Conflict || error instanceof UnknownOutcome) {
+    if (error instanceof Conflict || error instanceof UnknownOutcome || error instanceof NotStored) {
       return new Refused(
         "unavailable",
         "The lines were not stored: open the stream again and go on from the next_line that it tells.",

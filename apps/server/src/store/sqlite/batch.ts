@@ -49,6 +49,12 @@ export interface BatchOutcome {
   readonly data: ArrayBuffer;
   /** Why nothing was stored; then the arrays are empty. */
   readonly failed: string | undefined;
+  /** It failed because the disk has no room or refuses to write, and may be tried again. */
+  readonly noRoom: boolean;
+  /** The reason for that is that no space is left. */
+  readonly isFull: boolean;
+  /** How many bytes the reserve of this file lacks. */
+  readonly reserveLacks: number;
   /** The position of each append, or one of {@link outcomes}. */
   readonly appends: Float64Array<ArrayBuffer>;
   /** For each change: a put or delete gives the revision or a conflict, a trim 1 if there is more to remove; else 0. */

@@ -80,7 +80,8 @@ export function openForReading(path: string): DatabaseSync {
 export function holdLock(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 });
   try {
-    db.exec("PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE");
+    // In memory: on an empty database SQLite would write a journal first, for which a full disk has no room.
+    db.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return db;
   } catch (error) {
     db.close();

@@ -3,11 +3,15 @@ import type { Position } from "../store.ts";
 import { appendColumns, outcomes } from "./batch.ts";
 import type { Batch, BatchOutcome, Change } from "./batch.ts";
 import { numberOf } from "./database.ts";
-import { isFatal } from "./result-code.ts";
+import type { Reserve } from "./reserve.ts";
+import { isFatal, isFull, isNoRoom } from "./result-code.ts";
 import { FatalError, messageOf } from "./thread-calls.ts";
 
 /** The write-ahead log is moved into the database when it is larger: then a checkpoint holds the next commit up for about 10 ms. */
 const checkpointBytes = 8 * 1024 * 1024;
+
+/** The same while the reserve is in use: then the write-ahead log must not grow. */
+const scarceCheckpointBytes = 256 * 1024;
 
 /** How long a checkpoint waits for readers of older state. Our own are done in a few milliseconds. */
 const checkpointWaitMs = 100;
@@ -43,11 +47,14 @@ export class FileWriter {
   readonly #pageBytes: number;
   readonly #busyTimeoutMs: number;
   readonly #topics = new Map<string, Topic>();
+  readonly #reserve: Reserve | undefined;
   #last: Position;
   #checkpointAt = checkpointBytes;
 
-  constructor(db: DatabaseSync) {
+  /** `reserve` gives its space to commits that find none. */
+  constructor(db: DatabaseSync, reserve?: Reserve) {
     this.#db = db;
+    this.#reserve = reserve;
     this.#sql = prepare(db);
     this.#pageBytes = numberOf(db, "PRAGMA page_size", "page_size");
     this.#busyTimeoutMs = numberOf(db, "PRAGMA busy_timeout", "timeout");
@@ -60,44 +67,66 @@ export class FileWriter {
    */
   commit(batch: Batch): BatchOutcome {
     const started = performance.now();
-    try {
-      this.#sql.begin.run();
-      const appends = this.#append(batch);
-      const changes = this.#change(batch);
-      this.#sql.commit.run();
-      return { data: batch.data, failed: undefined, appends, changes, ms: performance.now() - started };
-    } catch (error) {
-      this.#rollback(error);
-      const failed = messageOf(error);
-      return { data: batch.data, failed, appends: new Float64Array(), changes: [], ms: performance.now() - started };
+    const outcome = (made: Partial<BatchOutcome>): BatchOutcome => ({
+      ...{ data: batch.data, failed: undefined, noRoom: false, isFull: false },
+      ...{ appends: new Float64Array(), changes: [], ...made },
+      reserveLacks: this.#reserve?.lacks ?? 0,
+      ms: performance.now() - started,
+    });
+    for (;;) {
+      try {
+        this.#sql.begin.run();
+        const appends = this.#append(batch);
+        const changes = this.#change(batch);
+        this.#sql.commit.run();
+        return outcome({ appends, changes });
+      } catch (error) {
+        this.#rollback(error);
+        if (isFull(error) && this.#reserve?.give()) {
+          // What is in the database already need not stand in the write-ahead log, too: then that need not grow.
+          this.checkpoint();
+          continue;
+        }
+        return outcome({ failed: messageOf(error), noRoom: isNoRoom(error), isFull: isFull(error) });
+      }
     }
   }
 
   /**
    * Moves the write-ahead log into the database if it has grown, and lets the next commit begin it again. Returns a remark if that
-   * did not work; the next try is 8 MiB later.
+   * did not work for a reason that nobody else tells; the next try is 8 MiB later.
    */
   checkpoint(): string | undefined {
     const { log } = this.#sql.walSize.get() as unknown as { log: number };
-    if (log * this.#pageBytes < this.#checkpointAt) return undefined;
+    const walBytes = log * this.#pageBytes;
+    const isScarce = this.#reserve !== undefined && this.#reserve.lacks > 0;
+    if (walBytes < (isScarce ? scarceCheckpointBytes : this.#checkpointAt)) return undefined;
     this.#checkpointAt = checkpointBytes;
     try {
       this.#db.exec(`PRAGMA busy_timeout = ${checkpointWaitMs}`);
       const { busy } = this.#sql.checkpoint.get() as unknown as { busy: number };
       if (busy === 0) return undefined;
-      this.#checkpointAt = log * this.#pageBytes + checkpointBytes;
-      return "a long read keeps the write-ahead log from being reused";
+      this.#checkpointAt = walBytes + checkpointBytes;
+      return isScarce ? undefined : "a long read keeps the write-ahead log from being reused";
     } catch (error) {
       if (isFatal(error)) throw new FatalError(messageOf(error), { cause: error });
-      this.#checkpointAt = log * this.#pageBytes + checkpointBytes;
-      return `checkpoint failed: ${messageOf(error)}`;
+      this.#checkpointAt = walBytes + checkpointBytes;
+      // The commit that finds no room says so, to everybody.
+      return isNoRoom(error) ? undefined : `checkpoint failed: ${messageOf(error)}`;
     } finally {
       this.#db.exec(`PRAGMA busy_timeout = ${this.#busyTimeoutMs}`);
     }
   }
 
+  /** Takes space for the reserve as far as there is any; returns how much it lacks then, bytes. */
+  fillReserve(): number {
+    this.#reserve?.fill();
+    return this.#reserve?.lacks ?? 0;
+  }
+
   close(): void {
     this.#db.close();
+    this.#reserve?.close();
   }
 
   #append({ topics: names, appends, data }: Batch): Float64Array<ArrayBuffer> {

@@ -1,7 +1,8 @@
-import { Conflict, Fenced, UnknownOutcome } from "../store.ts";
+import { Conflict, Fenced, NotStored, UnknownOutcome } from "../store.ts";
 import type { JournalEntry, Position } from "../store.ts";
 import { outcomes, packAppends } from "./batch.ts";
-import type { BatchOutcome, Change } from "./batch.ts";
+import type { Batch, BatchOutcome, Change } from "./batch.ts";
+import type { Room } from "./room.ts";
 import { CallFailed } from "./thread.ts";
 import type { Thread } from "./thread.ts";
 import type { WriterCalls } from "./writer-thread.ts";
@@ -59,6 +60,16 @@ export interface CommitEvents {
   appended(topic: string, previous: Position, entry: JournalEntry): void;
   /** A change is durable. */
   changed(change: Change): void;
+  /** After each commit: how many bytes the file's reserve lacks. */
+  reserve(lacks: number): void;
+}
+
+/** How commits are paced, and what becomes of those that find no room. */
+export interface CommitOptions {
+  /** The least time from the begin of one commit to that of the next, milliseconds. */
+  readonly restMs: number;
+  /** Commits wait for room here; without it those that find none are rejected. */
+  readonly room?: Room;
 }
 
 /** Figures of one file; see StoreStats. */
@@ -83,6 +94,7 @@ export class GroupCommit {
   readonly #events: CommitEvents;
   readonly #held = new Map<string, Held>();
   readonly #restMs: number;
+  readonly #room: Room | undefined;
   #queue: Queued[] = [];
   #queuedBytes = 0;
   #begunAtMs = -Infinity;
@@ -91,10 +103,11 @@ export class GroupCommit {
   #running: Promise<void> | undefined;
   #ended: Error | undefined;
 
-  constructor(thread: Thread<WriterCalls>, events: CommitEvents, { restMs }: { restMs: number }) {
+  constructor(thread: Thread<WriterCalls>, events: CommitEvents, { restMs, room }: CommitOptions) {
     this.#thread = thread;
     this.#events = events;
     this.#restMs = restMs;
+    this.#room = room;
   }
 
   /** Queues an append; resolves when it is durable. `urgent` passes a {@link hold} of the topic. */
@@ -215,43 +228,58 @@ export class GroupCommit {
   async #commit(batch: readonly Queued[]): Promise<void> {
     const appends = batch.filter((queued) => queued.kind === "append");
     const changes = batch.filter((queued) => queued.kind === "change");
-    const data = pack([...appends, ...changes]);
     let outcome: BatchOutcome;
     try {
-      outcome = await this.#thread.call(
-        "commit",
-        [
-          {
-            ...packAppends(
-              appends.map(({ writer, bytes, mark, sealed }) => ({
-                topic: writer.topic,
-                writer: writer.id,
-                after: writer.last,
-                mark,
-                sealed,
-                bytes,
-              })),
-            ),
-            changes: changes.map(({ change }) => change),
-            data,
-          },
-        ],
-        [data],
-      );
+      outcome = await this.#store({
+        ...packAppends(
+          appends.map(({ writer, bytes, mark, sealed }) => ({
+            topic: writer.topic,
+            writer: writer.id,
+            after: writer.last,
+            mark,
+            sealed,
+            bytes,
+          })),
+        ),
+        changes: changes.map(({ change }) => change),
+        data: pack([...appends, ...changes]),
+      });
     } catch (error) {
       const reason = error instanceof Error ? error : new CallFailed(String(error), undefined);
       for (const queued of batch) this.#fail(queued, unknownOutcome(reason));
       return;
     }
     this.stats.lastCommitMs = outcome.ms;
+    this.#events.reserve(outcome.reserveLacks);
     if (outcome.failed !== undefined) {
-      const error = unknownOutcome(new Error(outcome.failed));
+      const error = outcome.noRoom
+        ? new NotStored(`the disk did not take it: ${outcome.failed}`)
+        : unknownOutcome(new Error(outcome.failed));
       for (const queued of batch) this.#fail(queued, error);
       return;
     }
     this.stats.commits++;
     this.#settleAppends(appends, outcome);
     changes.forEach((queued, i) => this.#settleChange(queued, outcome.changes[i]!));
+  }
+
+  /** Has the batch committed, again and again while there is no room for it and it may wait. */
+  async #store(batch: Batch): Promise<BatchOutcome> {
+    const room = this.#room;
+    const call = (data: ArrayBuffer) => this.#thread.call("commit", [{ ...batch, data }], [data]);
+    if (!room) return call(batch.data);
+    let waited = false;
+    let outcome: BatchOutcome | undefined;
+    for (;;) {
+      if (!room.isOpen) {
+        waited = true;
+        if (!(await room.wait())) return outcome ?? notTried(batch);
+      }
+      outcome = await call(outcome?.data ?? batch.data);
+      if (outcome.noRoom) room.refused(outcome.failed ?? "", outcome.isFull);
+      if (waited) room.tried(!outcome.noRoom);
+      if (!outcome.noRoom) return outcome;
+    }
   }
 
   #settleAppends(appends: readonly QueuedAppend[], outcome: BatchOutcome): void {
@@ -295,6 +323,12 @@ export class GroupCommit {
     }
     queued.reject(error);
   }
+}
+
+/** The outcome of a batch that was given up before any try. */
+function notTried({ data }: Batch): BatchOutcome {
+  const failed = "the disk is full";
+  return { data, failed, noRoom: true, isFull: true, reserveLacks: 0, appends: new Float64Array(), changes: [], ms: 0 };
 }
 
 function refusal(topic: string, outcome: number): Error {

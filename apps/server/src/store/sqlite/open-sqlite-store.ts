@@ -1,18 +1,21 @@
-import { mkdir } from "node:fs/promises";
+import { mkdir, statfs } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import type { HealthView } from "../health.ts";
 import { StoreClosed, StoreLocked } from "../store.ts";
 import type { Store, StoreStats, Table } from "../store.ts";
 import { FileJournal } from "./file-journal.ts";
 import { FileTable } from "./file-table.ts";
 import { assertTableName } from "./limits.ts";
 import { isBusy } from "./result-code.ts";
+import { Room } from "./room.ts";
 import { routedJournal } from "./routed-journal.ts";
 import { StoreFile, type StoreFileOptions } from "./store-file.ts";
 import { CallFailed } from "./thread.ts";
 
 /** What the store needs of a logger; pino's fits. */
 export interface StoreLogger {
+  info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
@@ -21,8 +24,16 @@ export interface StoreLogger {
 export interface SqliteStoreOptions {
   /** Made with mode 0700 if it does not exist. Nothing but the store may open its `*.db` files for writing. */
   readonly folder: string;
+  /**
+   * Space that is kept on the disk for state, bytes: what does not go to a log is stored from it when the disk is full. At most a 16th of
+   * the disk. Default 0.
+   */
+  readonly reserveBytes?: number;
   readonly logger?: StoreLogger;
 }
+
+/** The most of a disk that the reserve takes. */
+const reserveShare = 1 / 16;
 
 // Small entries and records on small pages; chunks on large ones, where writing them costs a third less.
 const statePageBytes = 4_096;
@@ -38,9 +49,10 @@ const logRestMs = 8;
  * Topics that start with `log/` lie in `logs.db`, all else in `state.db`; each has a thread that writes and one that reads.
  * Throws StoreLocked if another process has the folder.
  */
-export async function openSqliteStore({ folder, logger }: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore({ folder, reserveBytes = 0, logger }: SqliteStoreOptions): Promise<Store> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const store = new SqliteStore(folder, logger);
+  const { blocks, bsize } = await statfs(folder);
+  const store = new SqliteStore(folder, Math.min(reserveBytes, Math.floor(blocks * bsize * reserveShare)), logger);
   try {
     await store.open();
     return store;
@@ -56,16 +68,35 @@ class SqliteStore implements Store {
   readonly #logger: StoreLogger | undefined;
   readonly #state: StoreFile;
   readonly #logs: StoreFile;
+  readonly #room: Room;
+  readonly #reserveBytes: number;
+  #reserveLacks = 0;
   readonly #failed = new AbortController();
   #id: string | undefined;
   #closing: Promise<void> | undefined;
   #abandoned: Promise<void> | undefined;
 
-  constructor(folder: string, logger: StoreLogger | undefined) {
+  constructor(folder: string, reserveBytes: number, logger: StoreLogger | undefined) {
     this.#folder = folder;
+    this.#reserveBytes = reserveBytes;
     this.#logger = logger;
-    this.#state = this.#file("state.db", { pageBytes: statePageBytes, recentBytes: stateRecentBytes, restMs: 0 });
-    this.#logs = this.#file("logs.db", { pageBytes: logPageBytes, recentBytes: logRecentBytes, restMs: logRestMs });
+    this.#room = new Room({
+      folder,
+      fillReserve: async () => (this.#reserveLacks = await this.#state.fillReserve()),
+      say: (level, text, freeBytes) => this.#logger?.[level]({ freeBytes }, text),
+    });
+    this.#state = this.#file("state.db", {
+      ...{ pageBytes: statePageBytes, recentBytes: stateRecentBytes, restMs: 0, reserveBytes },
+      reserve: (lacks) => {
+        this.#reserveLacks = lacks;
+        this.#room.reserveLacks(lacks);
+      },
+    });
+    this.#logs = this.#file("logs.db", {
+      ...{ pageBytes: logPageBytes, recentBytes: logRecentBytes, restMs: logRestMs, reserveBytes: 0 },
+      reserve: () => undefined,
+      room: this.#room,
+    });
     this.journal = routedJournal(new FileJournal(this.#state), new FileJournal(this.#logs));
   }
 
@@ -90,6 +121,15 @@ class SqliteStore implements Store {
     const logsId = await this.#logs.open(id);
     if (logsId !== id) throw new Error(`${this.#logs.path} does not belong to ${this.#state.path}`);
     this.#id = id;
+    await this.#room.start();
+  }
+
+  get health(): HealthView {
+    return this.#room.health;
+  }
+
+  stopWaiting(): void {
+    this.#room.stop();
   }
 
   table(name: string): Table {
@@ -106,6 +146,7 @@ class SqliteStore implements Store {
       appendedBytes: state.appendedBytes + logs.appendedBytes,
       pendingBytes: state.pendingBytes + logs.pendingBytes,
       lastCommitMs: Math.max(state.lastCommitMs, logs.lastCommitMs),
+      reserveBytes: this.#reserveBytes - this.#reserveLacks,
     };
   }
 
@@ -117,12 +158,14 @@ class SqliteStore implements Store {
   /** Gives everything up at once. */
   abandon(cause: unknown): Promise<void> {
     const closed = new StoreClosed("the store failed", { cause });
+    this.#room.stop();
     this.#abandoned ??= Promise.all([this.#logs.abandon(closed), this.#state.abandon(closed)]).then(() => undefined);
     return this.#abandoned;
   }
 
   async #close(): Promise<void> {
     const closed = new StoreClosed("the store is closed");
+    this.#room.stop();
     this.#logs.refuse(closed);
     this.#state.refuse(closed);
     try {
@@ -136,7 +179,7 @@ class SqliteStore implements Store {
     }
   }
 
-  #file(name: string, kind: Pick<StoreFileOptions, "pageBytes" | "recentBytes" | "restMs">): StoreFile {
+  #file(name: string, kind: Omit<StoreFileOptions, "path" | "died" | "remark">): StoreFile {
     return new StoreFile({
       path: join(this.#folder, name),
       ...kind,
@@ -147,7 +190,6 @@ class SqliteStore implements Store {
 
   #fail(error: Error): void {
     if (this.failed.aborted) return;
-    this.#logger?.error({ err: error }, "store: cannot go on");
     this.#failed.abort(error);
     void this.abandon(error);
   }

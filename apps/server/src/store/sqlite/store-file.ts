@@ -4,6 +4,7 @@ import type { Change } from "./batch.ts";
 import { GroupCommit, type CommitEvents } from "./group-commit.ts";
 import type { ReaderCalls } from "./reader-thread.ts";
 import { RecentEntries } from "./recent-entries.ts";
+import type { Room } from "./room.ts";
 import { Thread } from "./thread.ts";
 import { Wakes } from "./wakes.ts";
 import type { WriterCalls } from "./writer-thread.ts";
@@ -17,6 +18,12 @@ export interface StoreFileOptions {
   readonly recentBytes: number;
   /** The least time from the begin of one commit to that of the next, milliseconds; see GroupCommit. */
   readonly restMs: number;
+  /** Space that is kept for this file's commits, bytes; 0: none. */
+  readonly reserveBytes: number;
+  /** Told how many bytes of that are in use, when the file is open and after each commit. */
+  readonly reserve: (lacks: number) => void;
+  /** Where commits wait for room; without it those that find none are rejected. */
+  readonly room?: Room | undefined;
   /** A thread ended by itself. */
   readonly died: (error: Error) => void;
   /** Something for the log. */
@@ -33,12 +40,17 @@ export class StoreFile {
   /** News of tables. */
   readonly tables = new Wakes();
   readonly #pageBytes: number;
+  readonly #reserveBytes: number;
+  readonly #reserve: (lacks: number) => void;
   readonly #writer: Thread<WriterCalls>;
   readonly #reader: Thread<ReaderCalls>;
   #ended: Error | undefined;
 
-  constructor({ path, pageBytes, recentBytes, restMs, died, remark }: StoreFileOptions) {
+  constructor(options: StoreFileOptions) {
+    const { path, pageBytes, recentBytes, restMs, room, reserveBytes, reserve, died, remark } = options;
     this.path = path;
+    this.#reserveBytes = reserveBytes;
+    this.#reserve = reserve;
     this.#pageBytes = pageBytes;
     this.recent = new RecentEntries(recentBytes);
     this.#writer = new Thread(threadModule("writer-thread"), "store-writer", { died, remark });
@@ -49,8 +61,9 @@ export class StoreFile {
         this.topics.wake(topic);
       },
       changed: (change) => this.#changed(change),
+      reserve,
     };
-    this.commits = new GroupCommit(this.#writer, events, { restMs });
+    this.commits = new GroupCommit(this.#writer, events, { restMs, ...(room && { room }) });
   }
 
   /** Answers reads; see ReaderCalls. */
@@ -65,9 +78,15 @@ export class StoreFile {
 
   /** Opens or creates the database; resolves with the store id in it, which is `id` in a new one. */
   async open(id: string): Promise<string> {
-    const stored = await this.#writer.call("open", [this.path, this.#pageBytes, id]);
+    const stored = await this.#writer.call("open", [this.path, this.#pageBytes, id, this.#reserveBytes]);
     await this.#reader.call("open", [this.path]);
-    return stored;
+    this.#reserve(stored.reserveLacks);
+    return stored.id;
+  }
+
+  /** Takes space for the reserve as far as there is any; resolves with how much it lacks then, bytes. */
+  fillReserve(): Promise<number> {
+    return this.#writer.call("fillReserve", []);
   }
 
   /** Throws the reason if nothing may be asked any more. */

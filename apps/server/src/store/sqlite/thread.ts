@@ -1,3 +1,4 @@
+import { getCompileCacheDir } from "node:module";
 import { Worker } from "node:worker_threads";
 import type { CallMessage, Calls, ThreadMessage } from "./thread-calls.ts";
 
@@ -35,7 +36,10 @@ export class Thread<C extends Calls<C>> {
   #ended: Error | undefined;
 
   constructor(module: URL, name: string, events: ThreadEvents) {
-    this.#worker = new Worker(module, { name });
+    // A thread does not share the cache of compiled modules by itself.
+    const cache = getCompileCacheDir();
+    const env = cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache };
+    this.#worker = new Worker(module, { name, env });
     const die = (error: Error) => {
       if (this.#ended) return;
       this.#end(error);

@@ -1,17 +1,27 @@
+import { dirname, join } from "node:path";
 import { holdLock, openForWriting, storeIdOf } from "./database.ts";
 import type { Batch, BatchOutcome } from "./batch.ts";
 import { FileWriter } from "./file-writer.ts";
+import { Reserve } from "./reserve.ts";
 import { remark, serveCalls } from "./thread-calls.ts";
 
 /** What a writer thread is asked. `lock` and `open` come first, `close` last. */
 export interface WriterCalls {
   /** Takes the lock of the store's folder and holds it as long as the thread lives. */
   lock(path: string): void;
-  /** Opens or creates the database and returns the store id in it, which is `id` in a new one. */
-  open(path: string, pageBytes: number, id: string): string;
+  /**
+   * Opens or creates the database and returns the store id in it, which is `id` in a new one, and how many bytes its reserve lacks.
+   * Without `reserveBytes` it has none.
+   */
+  open(path: string, pageBytes: number, id: string, reserveBytes: number): { id: string; reserveLacks: number };
   commit(batch: Batch): BatchOutcome;
+  /** Takes space for the reserve as far as there is any; returns how much it lacks then, bytes. */
+  fillReserve(): number;
   close(): void;
 }
+
+/** Name of the file that holds space for commands, beside the database. */
+const reserveName = "reserve";
 
 let writer: FileWriter | undefined;
 let lock: { close(): void } | undefined;
@@ -26,10 +36,13 @@ serveCalls<WriterCalls>({
     lock = holdLock(path);
     return { value: undefined };
   },
-  open(path, pageBytes, id) {
+  open(path, pageBytes, id, reserveBytes) {
+    const reserve = reserveBytes > 0 ? new Reserve(join(dirname(path), reserveName), reserveBytes) : undefined;
+    reserve?.fill();
+    reserve?.leaveSome();
     const db = openForWriting(path, pageBytes);
-    writer = new FileWriter(db);
-    return { value: storeIdOf(db, id) };
+    writer = new FileWriter(db, reserve);
+    return { value: { id: storeIdOf(db, id), reserveLacks: reserve?.lacks ?? 0 } };
   },
   commit(batch) {
     const outcome = opened().commit(batch);
@@ -42,6 +55,7 @@ serveCalls<WriterCalls>({
       },
     };
   },
+  fillReserve: () => ({ value: opened().fillReserve() }),
   close() {
     writer?.close();
     lock?.close();
