@@ -6,7 +6,7 @@ import { workerJson } from "../json.ts";
 import { LiveTable } from "../live-table.ts";
 import type { Output, Style } from "../output.ts";
 import { sanitise } from "../sanitise.ts";
-import { tableLines } from "../table.ts";
+import { tableLines, type Column } from "../table.ts";
 import { linkWords, watch, type Followed } from "../watch.ts";
 
 export interface WorkersOptions {
@@ -147,9 +147,15 @@ function workerTable(out: Output, known: readonly KnownWorker[], wide: boolean):
       },
       {
         title: "BUFFERED",
-        cell: ({ vitals }) => (vitals?.link ? bytes(Number(vitals.link.bufferedBytes)) : unknown),
+        cell: ({ vitals }) => heldWords(vitals),
         align: "right",
       },
+      {
+        title: "BREAKS",
+        cell: ({ vitals }) => (vitals?.link ? String(vitals.link.reconnects) : unknown),
+        align: "right",
+      },
+      ...(wide ? linkColumns : []),
       { title: "AGENT", cell: ({ worker }) => sanitise(worker.agent), shrinkTo: 8 },
       {
         title: "LABELS",
@@ -164,6 +170,22 @@ function workerTable(out: Output, known: readonly KnownWorker[], wide: boolean):
     wide ? undefined : out.columns,
     (text) => out.paint("dim", text),
   );
+}
+
+/** How its process reaches the server: what only those want to see who look for a fault. */
+const linkColumns: readonly Column<KnownWorker>[] = [
+  { title: "ADDRESS", cell: ({ vitals }) => sanitise(vitals?.link?.address ?? "") || unknown },
+  { title: "LAST BREAK", cell: ({ vitals }) => sanitise(vitals?.link?.lastBreak ?? "") || unknown },
+];
+
+/** What it holds that is not stored: in memory, and of it on its disk, as far as it has a spool. */
+function heldWords(vitals: WorkerVitals | undefined): string {
+  const { link } = vitals ?? {};
+  if (!link) return unknown;
+  const held = bytes(Number(link.bufferedBytes));
+  if (link.spoolBytes === 0n) return held;
+  const isFull = link.spoolLimitBytes > 0n && link.spoolBytes >= link.spoolLimitBytes;
+  return `${held} (${bytes(Number(link.spoolBytes))} on disk${isFull ? ", full" : ""})`;
 }
 
 function heardWords(worker: WorkerRecord, vitals: WorkerVitals | undefined, nowMs: number): string {
