@@ -1,6 +1,7 @@
-import { JobState } from "@signalbox/protocol";
+import { JobState, RunMode } from "@signalbox/protocol";
 import { freePorts } from "../scripts/programs.ts";
 import { begin, command } from "./command.ts";
+import { FaultProxy } from "./faults/proxy.ts";
 import { expect, sha256, test } from "./fixtures.ts";
 
 test("signalbox run says once that the link is lost and why, and once that it is back; with --quiet it says nothing of it", async ({
@@ -46,6 +47,35 @@ test("a worker that is told to stop while its server restarts delivers every lin
   expect(attempts).toMatchObject([{ workerId: "w1", lostAtUs: 0n }]);
   expect(sha256(await signalbox.text(id))).toBe((await signalbox.recorded(id)).sha256);
   expect((await signalbox.jobs.listWorkers({})).workers[0]?.leftAtUs).not.toBe(0n);
+});
+
+test("a connection that is dead although nobody has closed it is found by both sides within 10 s, and no line is missing afterwards", async ({
+  signalbox,
+}) => {
+  test.setTimeout(120_000);
+  const proxy = await FaultProxy.open(Number(new URL(signalbox.workerUrl).port));
+  try {
+    const worker = await signalbox.worker("w1", { SIGNALBOX_URL: `http://127.0.0.1:${proxy.port}` });
+    const id = await signalbox.startJob("lines", { per_second: 200 });
+    await expect.poll(async () => (await signalbox.job(id)).vitals?.lines ?? 0n).toBeGreaterThan(100n);
+    const isConnected = async () => (await signalbox.jobs.listWorkers({})).vitals[0]?.connected;
+    await proxy.set({ mode: "half-open" });
+    const begin = performance.now();
+    const after = (promise: Promise<unknown>) => promise.then(() => performance.now() - begin);
+    const both = await Promise.all([
+      after(worker.printed(/is lost: (no answer to a ping|no word from the server)/)),
+      after(expect.poll(isConnected, { timeout: 30_000, intervals: [100] }).toBe(false)),
+    ]);
+    expect(Math.max(...both)).toBeLessThan(10_000);
+    await proxy.set({ mode: "pass" });
+    await expect.poll(isConnected, { timeout: 30_000 }).toBe(true);
+    await signalbox.run(id, RunMode.CANCEL);
+    const { attempts } = await signalbox.state(id, JobState.CANCELED);
+    expect(attempts).toMatchObject([{ number: 1, lostAtUs: 0n }]);
+    expect(sha256(await signalbox.text(id))).toBe((await signalbox.recorded(id)).sha256);
+  } finally {
+    proxy.close();
+  }
 });
 
 test("workers and commands find their server behind whichever of several addresses answers, and the room shows which, and what broke", async ({

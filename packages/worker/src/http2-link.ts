@@ -6,7 +6,7 @@ import type { Dialed } from "./dial.ts";
 /** After so long without a byte from the other side it is pinged, milliseconds. */
 export const PING_AFTER_MS = 4000;
 /** After so long without a byte from the other side it is taken for gone, milliseconds. */
-export const DEAD_AFTER_MS = 8000;
+export const DEAD_AFTER_MS = 7000;
 const lookEveryMs = 1000;
 
 export interface Http2LinkOptions {

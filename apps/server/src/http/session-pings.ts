@@ -4,7 +4,7 @@ import type { ServerHttp2Session } from "node:http2";
 export interface SessionPingOptions {
   /** A session is pinged after so long without a byte from it, milliseconds. Default 4,000. */
   readonly everyMs?: number;
-  /** How long it may then go on to say nothing before the session is destroyed, milliseconds. Default 4,000. */
+  /** How long it may then go on to say nothing before the session is destroyed, milliseconds. Default 3,000. */
   readonly answerWithinMs?: number;
   /** How often to look, milliseconds. Default 1,000. */
   readonly lookEveryMs?: number;
@@ -27,7 +27,7 @@ export interface SessionPings {
  * stood still (stopped, or busy), bytes may wait unread: after a gap in its own event loop every session gets its full time again.
  */
 export function createSessionPings(options: SessionPingOptions = {}): SessionPings {
-  const { everyMs = 4_000, answerWithinMs = 4_000, lookEveryMs = 1_000, onDead } = options;
+  const { everyMs = 4_000, answerWithinMs = 3_000, lookEveryMs = 1_000, onDead } = options;
   const watched = new Map<ServerHttp2Session, { bytesRead: number; heardAt: number; pinged: boolean }>();
   let lookedAt = performance.now();
 
