@@ -12,7 +12,7 @@ const banner = () => document.querySelector(".banner");
 const lamp = () => words(document.querySelector("header .link"));
 const full = {
   state: StoreState.FULL,
-  detail: "Disk full: no line is stored. Free some space on /srv/signalbox.",
+  detail: "No space is left on /srv/signalbox: lines are not taken. Free space; then it goes on by itself.",
   sinceUs: BigInt((Date.now() - 192_500) * 1000),
   freeBytes: 1_200_000n,
 };
@@ -32,7 +32,7 @@ for (const path of ["/", "/workers", "/jobs/alpha"])
     await until(() => banner());
     expect(banner()?.getAttribute("role")).toBe("alert");
     expect(words(banner())).toMatch(
-      /^Disk full: no line is stored\. Free some space on \/srv\/signalbox\. What is stored can be read, and commands still go\. Since \d\d:\d\d:\d\d, for 3 m 1\d s\. 1\.2 MB free\.$/,
+      /^No line is stored\. No space is left on \/srv\/signalbox: lines are not taken\. Free space; then it goes on by itself\. What is stored can be read\. Since \d\d:\d\d:\d\d, for 3 m \d\d s\. 1\.2 MB free now\.$/,
     );
     expect(lamp()).toBe("Live");
     expect(await axeFaults()).toEqual([]);
@@ -43,7 +43,7 @@ test("the word goes by itself when there is space again", async () => {
   await openApp(room, "/");
   await until(() => banner());
   room.setStore({ state: StoreState.LOW, detail: "Disk space is low.", freeBytes: 900_000_000n });
-  await until(() => words(banner()) === "Disk space is low. 900 MB free.");
+  await until(() => words(banner()) === "Disk space is low. 900 MB free now.");
   expect(banner()?.getAttribute("role")).toBe("status");
   room.setStore({ state: StoreState.OK, freeBytes: 90_000_000_000n });
   await until(() => !banner());
