@@ -13,6 +13,8 @@ export interface SupervisedOptions {
   /** Options of `signalbox run`. */
   readonly flags?: readonly string[];
   readonly cwd?: string;
+  /** Added to its environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Default: nothing. `pipe`: what `write` is given. Else the path of a file. */
   readonly input?: string;
   /** `dropped`: nobody keeps what comes out here. */
@@ -29,7 +31,11 @@ export class Supervised {
   readonly #out: Buffer[] = [];
   #errors = "";
 
-  constructor(signalbox: Signalbox, words: readonly string[], { flags = [], cwd, input, echo }: SupervisedOptions) {
+  constructor(
+    signalbox: Signalbox,
+    words: readonly string[],
+    { flags = [], cwd, env, input, echo }: SupervisedOptions,
+  ) {
     this.#signalbox = signalbox;
     const file = input === undefined || input === "pipe" ? undefined : openSync(input, "r");
     this.#child = spawn(
@@ -41,6 +47,7 @@ export class Supervised {
           ...process.env,
           SIGNALBOX_URL: signalbox.workerUrl,
           SIGNALBOX_TOKEN_FILE: join(signalbox.folder, "data", "token"),
+          ...env,
         },
         stdio: [file ?? (input === "pipe" ? "pipe" : "ignore"), echo === "dropped" ? "ignore" : "pipe", "pipe"],
       },

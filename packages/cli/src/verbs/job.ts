@@ -7,6 +7,7 @@ import {
   type LateEvidence,
   type LeverValue,
   type Receipt,
+  type Vitals,
 } from "@signalbox/protocol";
 import { bytes, clock, duration, exact, moment, plural, step, unknown } from "@signalbox/protocol/format";
 import { seenState, type LeverName } from "@signalbox/protocol/job-state";
@@ -51,7 +52,7 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
       "Ended",
       `${moment(Number(job.endedAtUs))} after ${duration(Number(job.endedAtUs - (job.startedAtUs || job.createdAtUs)) / 1000)}`,
     ]);
-  if (vitals) facts.push(["Log", `${plural(Number(vitals.lines), "line")}, ${bytes(Number(vitals.logBytes))}`]);
+  if (vitals) facts.push(["Log", logWords(vitals)]);
   if (vitals && (vitals.inputEnd > 0n || vitals.inputClosed))
     facts.push([
       "Input",
@@ -92,6 +93,11 @@ function lateWords({ attempt, firstLine, end }: LateEvidence): string {
     said.push(`its worker says ${word}${reason && `: ${reason}`}`);
   }
   return `attempt ${attempt}, after it was given up: ${[...lines, ...said].join("; ")}`;
+}
+
+function logWords({ lines, logBytes, redactions }: Vitals): string {
+  const masked = redactions > 0n ? [`${plural(Number(redactions), "secret")} masked`] : [];
+  return [plural(Number(lines), "line"), bytes(Number(logBytes)), ...masked].join(", ");
 }
 
 function leverColumns(job: JobRecord): Column<LeverName>[] {

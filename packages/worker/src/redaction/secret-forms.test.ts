@@ -70,6 +70,13 @@ describe("the forms of a secret", () => {
     }
   });
 
+  test("of a key in PEM leave its frame alone where it stands around another key", () => {
+    const frame = ["-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"];
+    const redactor = redactorOf(frame.join("\nc2VjcmV0IGtleQ==\n"));
+    expect(redactor.text(frame.join("\nsomething else\n"))).toBe(frame.join("\nsomething else\n"));
+    expect(redactor.text("c2VjcmV0IGtleQ==")).toBe("[redacted]");
+  });
+
   test("are no longer than what may be held back, however long the secret is, and none is too short", () => {
     for (const length of [0, 5, 6, 100, 4095, 4097, 20_000]) {
       const value = Buffer.alloc(length, "0123456789abcdef§").toString("latin1");

@@ -4,6 +4,8 @@ import { MAX_LITERAL_BYTES, MIN_SECRET_LENGTH } from "./mark.ts";
 const partBytes = 1024;
 // Longer values are masked as they are and line by line, but not encoded: nobody prints a database in base64.
 const longestEncoded = 16 * 1024;
+/** The first and last line of a key in PEM are none, and say of other keys where they are. */
+const pemFrame = /^-----(?:BEGIN|END) [A-Z0-9 ]+-----$/u;
 /** Lengths at which base64 is broken into lines: MIME and `base64`, PEM and `openssl`. */
 const base64Widths = [76, 64];
 
@@ -13,7 +15,10 @@ const base64Widths = [76, 64];
  */
 export function secretForms(value: string): Uint8Array[] {
   const whole = value.trim().toWellFormed();
-  const lines = whole.split(/[\r\n]+/u).map((line) => line.trim());
+  const lines = whole
+    .split(/[\r\n]+/u)
+    .map((line) => line.trim())
+    .filter((line) => !pemFrame.test(line));
   const forms = new Set<string>();
   for (const text of [whole, ...lines]) {
     if (text.length < MIN_SECRET_LENGTH) continue;
