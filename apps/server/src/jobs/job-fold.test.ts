@@ -27,7 +27,7 @@ import { foldCommand, foldDeliverBy, foldHoldEnded } from "./fold-command.ts";
 import { foldLate } from "./fold-late.ts";
 import { foldReport } from "./fold-report.ts";
 import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, foldWorkerGone, newRecord } from "./job-fold.ts";
-import { endedUnheard, hasEnded, isOpen, openAttempt } from "./job-record.ts";
+import { openAttempt } from "./job-record.ts";
 import { leverOf, settingOf, wantedRun } from "./levers.ts";
 
 const operator = create(ActorSchema, { kind: ActorKind.OPERATOR, name: "operator" });
