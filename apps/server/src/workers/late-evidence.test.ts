@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   ChunkBuilder,
@@ -7,10 +7,17 @@ import {
   GapCause,
   GapSchema,
   JobState,
+  LeverOutcome,
+  LeverReportSchema,
   LogRefusalSchema,
+  PushLogsOpenSchema,
+  PushLogsRequestSchema,
+  PushLogsResponseSchema,
   type AttemptSpec,
   type JobEntry,
   type LogEntry,
+  type PushLogsRequest,
+  type PushLogsResponse,
 } from "@signalbox/protocol";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Logs } from "../logs/logs.ts";
@@ -182,6 +189,55 @@ describe("a process that wakes after its attempt was given up for another one", 
     expect(deliveries.map(({ endLine }) => endLine)).toEqual([4n, 5n]);
     expect(deliveries[1]?.levelCounts.reduce((all, each) => all + each)).toBe(1n);
   });
+});
+
+test("an attempt that refused what it should begin with ended without its worker's word on that: what it printed is late evidence", async () => {
+  const worker = await room.connect();
+  const { id, spec: wanted } = await room.start();
+  const spec = await worker.heard("spec", ({ jobId }) => jobId === id);
+  const levers = (wanted?.levers ?? []).map(({ generation, value }) =>
+    create(LeverReportSchema, {
+      generation,
+      outcome: LeverOutcome.REJECTED,
+      reason: "no such folder",
+      ...(value ? { value } : {}),
+    }),
+  );
+  worker.report(spec, { levers });
+  await room.state(id, JobState.FAILED);
+  const push = worker.push(id, 1);
+  push.lines(["there is no such folder"]);
+  await push.acknowledged(2);
+  expect(push.acks[0]).toMatchObject({ nextLine: 1n, late: true });
+  worker.report(spec, { levers, end: ended(EndOutcome.FAILED, 2n) });
+  await worker.heard("endAccepted");
+  expect(await room.get(id)).toMatchObject({
+    state: JobState.FAILED,
+    reason: expect.stringContaining("the worker cannot start with this") as unknown,
+    late: [{ attempt: 1, firstLine: 1n, end: { outcome: EndOutcome.FAILED } }],
+  });
+});
+
+test("the plain way of PushLogs says of late lines that they are", async () => {
+  const { worker, jobId } = await runsAgainElsewhere();
+  const said: PushLogsResponse[] = [];
+  const call = room.domain.domain.plainPushLogs.accept({
+    canSend: true,
+    send: (framed) => said.push(fromBinary(PushLogsResponseSchema, framed.subarray(5))),
+    want: () => undefined,
+    end: () => undefined,
+  });
+  const say = (message: PushLogsRequest["message"]) =>
+    call.message(toBinary(PushLogsRequestSchema, create(PushLogsRequestSchema, { message })));
+  const { incarnation } = worker;
+  say({ case: "open", value: create(PushLogsOpenSchema, { jobId, attempt: 1, incarnation, spooled: true }) });
+  await expect.poll(() => said.at(-1)).toMatchObject({ nextLine: 4n, late: true });
+  const chunk = new ChunkBuilder();
+  chunk.add(Buffer.from("four\n"), { timeUs: 1 });
+  say({ case: "chunk", value: chunk.build(4) });
+  await expect.poll(() => said.at(-1)).toMatchObject({ nextLine: 5n, late: true });
+  call.closed();
+  expect(await textOf(jobId, 1, true)).toBe("four\n");
 });
 
 test("a stream that is open while the attempt is given up ends as one that is to be opened again", async () => {
