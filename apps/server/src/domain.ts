@@ -122,7 +122,12 @@ export async function openDomain({
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
       watch: (request, { values, signal }) =>
-        watches.count(values.get(connectionKey), watch(live, request, serverVersion, clock, signal), signal),
+        watches.count(
+          values.get(connectionKey),
+          request.subscriptions.length,
+          watch(live, request, serverVersion, clock, signal),
+          signal,
+        ),
     });
   };
 

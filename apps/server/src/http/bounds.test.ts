@@ -79,7 +79,7 @@ test("a message that comes slowly but steadily is taken", async () => {
 });
 
 test("a call that is over ends for a client that does not end its side, too", async () => {
-  const { url } = await startWorkerListener({ streams: { lookEveryMs: 20 } });
+  const { url } = await startWorkerListener({ streams: { stalledMessageMs: 100, lookEveryMs: 20 } });
   const stream = openGrpc(session(url), connectPath, { headers: { authorization: "Bearer wrong" } });
   stream.resume();
   await once(stream, "close");

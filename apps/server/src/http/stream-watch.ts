@@ -41,6 +41,7 @@ class Watched {
   #handed = 0;
   /** Since when the message that has begun makes no progress. */
   #stalled: { at: number; messages: number; received: number } | undefined;
+  #answeredAt: number | undefined;
   /** Since when the client takes nothing. */
   #unread: { at: number; sent: number } | undefined;
 
@@ -66,9 +67,11 @@ class Watched {
     };
   }
 
-  /** The call is answered to its end, and its client goes on as if it were not. */
-  get isOver(): boolean {
-    return this.stream.writableFinished && !this.stream.destroyed;
+  /** Whether the call was answered to its end `limitMs` ago, and its client goes on as if it were not. */
+  outlivesAnswer(now: number, limitMs: number): boolean {
+    if (!this.stream.writableFinished || this.stream.destroyed) return false;
+    this.#answeredAt ??= now;
+    return now - this.#answeredAt >= limitMs;
   }
 
   /** Bytes that wait here, in either direction. */
@@ -222,8 +225,7 @@ export class StreamWatch {
 
   #lookAt(watched: Watched, now: number): void {
     const { stalledMessageMs, stalledReaderMs } = this.#bounds;
-    if (watched.isOver) {
-      // The answer has gone: that is all that this client would learn by staying.
+    if (watched.outlivesAnswer(now, stalledMessageMs)) {
       watched.stream.close(constants.NGHTTP2_NO_ERROR);
       return;
     }

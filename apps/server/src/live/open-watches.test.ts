@@ -19,23 +19,33 @@ test("a connection has only so many watches, others are not disturbed, and one t
   const watches = new OpenWatches(10, 2);
   const [one, other] = [{}, {}];
   const first = new AbortController();
-  await watches.count(one, hello(), first.signal).next();
-  await watches.count(one, hello(), never).next();
-  expect(await refusal(watches.count(one, hello(), never).next())).toContain("exhausted: There are 2 watches");
-  expect(await refusal(watches.count(other, hello(), never).next())).toBe("served");
+  await watches.count(one, 1, hello(), first.signal).next();
+  await watches.count(one, 1, hello(), never).next();
+  expect(await refusal(watches.count(one, 1, hello(), never).next())).toContain("exhausted: There are 2 watches");
+  expect(await refusal(watches.count(other, 1, hello(), never).next())).toBe("served");
   first.abort();
-  expect(await refusal(watches.count(one, hello(), never).next())).toBe("served");
+  expect(await refusal(watches.count(one, 1, hello(), never).next())).toBe("served");
   expect(watches.size).toBe(3);
 });
 
 test("all connections together have only so many watches", async () => {
   const watches = new OpenWatches(2, 2);
-  const ended = watches.count({}, hello(), never);
+  const ended = watches.count({}, 1, hello(), never);
   await ended.next();
-  await watches.count({}, hello(), never).next();
-  expect(await refusal(watches.count({}, hello(), never).next())).toContain("exhausted: This server serves 2");
-  const done = watches.count({}, hello(), AbortSignal.abort());
+  await watches.count({}, 1, hello(), never).next();
+  expect(await refusal(watches.count({}, 1, hello(), never).next())).toContain("exhausted: This server serves 2");
+  const done = watches.count({}, 1, hello(), AbortSignal.abort());
   expect(await refusal(done.next())).toContain("exhausted");
+});
+
+test("all watches together have only so many subscriptions", async () => {
+  const watches = new OpenWatches(10, 10, 8);
+  const first = new AbortController();
+  await watches.count({}, 5, hello(), first.signal).next();
+  expect(await refusal(watches.count({}, 4, hello(), never).next())).toContain("exhausted");
+  expect(await refusal(watches.count({}, 3, hello(), never).next())).toBe("served");
+  first.abort();
+  expect(await refusal(watches.count({}, 5, hello(), never).next())).toBe("served");
 });
 
 test("a watch that fails, or that its reader leaves, does not count any more", async () => {
@@ -44,7 +54,7 @@ test("a watch that fails, or that its reader leaves, does not count any more", a
     yield "hello";
     throw new Error("broken");
   })();
-  const failed = watches.count({}, failing, never);
+  const failed = watches.count({}, 1, failing, never);
   await failed.next();
   await expect(failed.next()).rejects.toThrow("broken");
   expect(watches.size).toBe(0);

@@ -52,7 +52,9 @@ function toConnectError(error: unknown, signal: AbortSignal, report: (error: unk
     return new ConnectError(error.message, statusOf(error), undefined, [...error.details], error);
   const reason: unknown = signal.reason;
   if (signal.aborted && reason instanceof ConnectError) return reason;
-  if (signal.aborted) return new ConnectError("The call was ended.", Code.Canceled, undefined, undefined, error);
+  // A request that breaks off fails where it is read, before the signal tells.
+  if (signal.aborted || (error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE")
+    return new ConnectError("The call was ended.", Code.Canceled, undefined, undefined, error);
   if (error instanceof StoreClosed)
     return new ConnectError(
       "The server is stopping. Try again in a moment.",

@@ -72,7 +72,7 @@ export function grpcHeaders(path: string, token: string, more: Readonly<Record<s
   });
 }
 
-/** A connection on which nothing is sent but what the test sends: it acknowledges no settings and answers no pings by itself. */
+/** A connection on which nothing is sent but what the test sends and, if it is asked for, answers to pings. */
 export class RawHttp2 {
   readonly socket: Socket;
   /** Error code of the GOAWAY that came, if one came. */
@@ -82,6 +82,8 @@ export class RawHttp2 {
   /** Bytes of DATA that came, and on which streams. */
   dataBytes = 0;
   readonly dataStreams = new Set<number>();
+  /** Whether it answers pings: the server cuts who does not. */
+  isAlive = false;
   /** Answers to pings that came. */
   pongs = 0;
   /** Whether the connection has ended, by whomever. */
@@ -153,6 +155,7 @@ export class RawHttp2 {
           break;
         case frameType.ping:
           if (this.#rest.readUInt8(4) & ack) this.pongs++;
+          else if (this.isAlive) this.send(http2Frame(frameType.ping, ack, 0, payload));
           break;
         case frameType.rstStream:
           this.resets.set(stream, payload.readUInt32BE(0));
