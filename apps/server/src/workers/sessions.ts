@@ -4,6 +4,7 @@ import type { WorkerSession } from "./worker-session.ts";
 /** The connected worker processes: one of each name. */
 export class Sessions implements Iterable<WorkerSession> {
   readonly #byName = new Map<string, WorkerSession>();
+  readonly #byIncarnation = new Map<string, WorkerSession>();
 
   [Symbol.iterator](): Iterator<WorkerSession> {
     return this.#byName.values();
@@ -16,8 +17,7 @@ export class Sessions implements Iterable<WorkerSession> {
 
   /** The session of a process. */
   ofIncarnation(incarnation: string): WorkerSession | undefined {
-    for (const session of this) if (session.incarnation === incarnation) return session;
-    return undefined;
+    return this.#byIncarnation.get(incarnation);
   }
 
   /** Whether the session is the one that has its name. */
@@ -38,7 +38,9 @@ export class Sessions implements Iterable<WorkerSession> {
   /** Gives the session its name. The one that had it ends, and hears why. */
   put(session: WorkerSession): void {
     const before = this.#byName.get(session.workerId);
+    if (before) this.#byIncarnation.delete(before.incarnation);
     this.#byName.set(session.workerId, session);
+    this.#byIncarnation.set(session.incarnation, session);
     before?.end(
       before.incarnation === session.incarnation
         ? new Refused("unavailable", "The same process connected again.")
@@ -51,7 +53,9 @@ export class Sessions implements Iterable<WorkerSession> {
 
   /** Takes the name from the session; returns whether it had it. */
   remove(session: WorkerSession): boolean {
-    return this.isCurrent(session) && this.#byName.delete(session.workerId);
+    if (!this.isCurrent(session)) return false;
+    this.#byIncarnation.delete(session.incarnation);
+    return this.#byName.delete(session.workerId);
   }
 
   /** Names that are connected. */
