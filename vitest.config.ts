@@ -26,6 +26,8 @@ export default defineConfig({
           ],
           exclude: ["**/*.svelte.test.ts", "**/node_modules/**"],
           testTimeout: 20_000,
+          // Workers of tests leave nothing in this user's folders; tests of the spool have folders of their own.
+          env: { SIGNALBOX_SPOOL: "off" },
           // A condition is waited for as long as a loaded machine may need.
           expect: { poll: { timeout: 10_000 } },
         },

@@ -15,6 +15,10 @@ export class StoredAttempt {
   readonly stored: (ChunkBody | Gap)[] = [];
   nextLine = 1;
   incarnation = "";
+  /** The worker that it is for; empty: any. */
+  workerId = "";
+  /** The process that got it first. */
+  runsIn = "";
   readonly reports: AttemptReport[] = [];
   readonly vitals: AttemptVitals[] = [];
   /** What was sent into the attempt, and whether more may follow. */
@@ -24,9 +28,23 @@ export class StoredAttempt {
   readonly inputTaken: number[] = [];
   endAccepted = false;
   fenced = false;
+  #late: StoredAttempt | undefined;
 
   constructor(spec: AttemptSpec) {
     this.spec = spec;
+  }
+
+  /** It is given up: what comes of it from now on is evidence, and kept apart. */
+  fence(): void {
+    this.fenced = true;
+    this.#late = new StoredAttempt(this.spec);
+    this.#late.nextLine = this.nextLine;
+  }
+
+  /** What came after it was given up. */
+  get lateEvidence(): StoredAttempt {
+    if (!this.#late) throw new Error("the attempt was not given up");
+    return this.#late;
   }
 
   get report(): AttemptReport | undefined {

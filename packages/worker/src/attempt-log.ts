@@ -5,7 +5,7 @@ import { boundFields, type Fields } from "./fields.ts";
 import type { BudgetShare, Held, LineBudget } from "./line-budget.ts";
 import { LineSplitter, PARTIAL_MS, type PieceCutter, type TakePiece } from "./line-splitter.ts";
 import type { LineGuard } from "./redaction/line-guard.ts";
-import { LineQueue } from "./spool/line-queue.ts";
+import { LineQueue, type HeldLines } from "./spool/line-queue.ts";
 import type { WhenFull } from "./spool/spool-config.ts";
 import type { SpoolNote } from "./spool/spool-note.ts";
 import type { AttemptSpool } from "./spool/worker-spool.ts";
@@ -32,6 +32,8 @@ export interface AttemptLogOptions {
   readonly guard?: LineGuard | undefined;
   /** Where lines are written before they are sent; undefined: they are in memory only. */
   readonly spool?: AttemptSpool | undefined;
+  /** What another process has written into the spool, to go on behind it. */
+  readonly held?: HeldLines | undefined;
   /** What becomes of lines when the budget is full. Default: whoever prints waits. */
   readonly whenFull?: WhenFull | undefined;
 }
@@ -77,19 +79,23 @@ export class AttemptLog {
   #isReleased = false;
 
   /** `onRoom` is called when the worker's line budget is full no longer. `guard` masks secrets; undefined: there are none. */
-  constructor({ budget, clock, onRoom, guard, spool, whenFull = "wait" }: AttemptLogOptions) {
+  constructor({ budget, clock, onRoom, guard, spool, held, whenFull = "wait" }: AttemptLogOptions) {
     this.#clock = clock;
     this.#guard = guard;
     this.#spool = spool;
     this.#budget = budget;
-    const unacked = new LineQueue({
-      files: spool?.files,
-      mayKeep: () => budget.mayKeep,
-      mayWrite: () => !budget.isSpoolFull,
-      changed: () => this.#settle(),
-      onTrouble: (reason) => spool?.trouble(reason),
-      dropDetail: budget.dropDetail,
-    });
+    const unacked = new LineQueue(
+      {
+        files: spool?.files,
+        mayKeep: () => budget.mayKeep,
+        mayWrite: () => !budget.isSpoolFull,
+        changed: () => this.#settle(),
+        onTrouble: (reason) => spool?.trouble(reason),
+        dropDetail: budget.dropDetail,
+      },
+      held,
+    );
+    this.#firstLine = unacked.nextLine;
     this.#unacked = unacked;
     spool?.open(unacked);
     this.#share = budget.open(

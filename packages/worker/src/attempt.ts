@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { create, type JsonObject } from "@bufbuild/protobuf";
+import { create, toBinary, type JsonObject } from "@bufbuild/protobuf";
 import {
+  AttemptEndSchema,
   AttemptReportSchema,
   EndOutcome,
   Level,
@@ -31,6 +32,9 @@ import { JobInput } from "./job-input.ts";
 import { createJobLog } from "./job-log.ts";
 import { JobCanceled, JobFenced, JobReleased, type Job, type JobDefinition, type LogOverflow } from "./job.ts";
 import type { LineBudget } from "./line-budget.ts";
+import type { HeldLines } from "./spool/line-queue.ts";
+import type { SpoolNote } from "./spool/spool-note.ts";
+import type { WorkerSpool } from "./spool/worker-spool.ts";
 import type { LineGuard } from "./redaction/line-guard.ts";
 import type { Redactor } from "./redaction/redactor.ts";
 import { Steering } from "./steering.ts";
@@ -46,6 +50,8 @@ export interface AttemptHost {
   readonly budget: LineBudget;
   /** Masks secrets in all that the server gets of the attempt; undefined: nothing is masked. */
   readonly redactor?: Redactor | undefined;
+  /** Undefined: lines are in memory only. */
+  readonly spool?: Pick<WorkerSpool, "attempt" | "config"> | undefined;
   /** The report has changed. */
   onChange(attempt: Attempt): void;
   /** The server is to hear how much input was taken. */
@@ -61,6 +67,8 @@ export interface AttemptBeginning {
   readonly checkpoint?: Uint8Array;
   /** Until the server says what they are. */
   readonly parameters?: JsonObject;
+  /** What another process has written of it into the spool. */
+  readonly held?: HeldLines;
 }
 
 /**
@@ -89,6 +97,7 @@ export class Attempt {
   #cancelFailed = false;
   #started = false;
   #settled = false;
+  #fenced = false;
   #released = false;
   #overflow: LogOverflow | undefined;
   /** The abort has reached the job function through a safe point. */
@@ -109,6 +118,9 @@ export class Attempt {
       clock: host.clock,
       onRoom: () => this.#wake.ring(),
       guard: this.#guard,
+      spool: host.spool?.attempt({ type: definition.type, name: beginning.name }),
+      held: beginning.held,
+      whenFull: host.spool?.config.whenFull,
     });
     if (definition.input)
       this.#input = new JobInput({ arrived: this.#wake, onTaken: () => this.#host.onInputTaken(this) });
@@ -157,11 +169,34 @@ export class Attempt {
     this.receive(spec);
   }
 
+  /** What its spool says of it has changed. */
+  describe(part: Partial<SpoolNote>): void {
+    this.log.describe(part);
+  }
+
+  /** Whether it was given up, and delivers what it still has as evidence. */
+  get isFenced(): boolean {
+    return this.#fenced;
+  }
+
   /** Begins. */
   start(): void {
     // Of an attempt that the server knows the spec has said it.
     if (!this.#jobId) this.#steering.safePoints.setSpeed(this.#definition.defaultItemsPerSecond);
     void this.#run();
+  }
+
+  /** It has run in another process, and ended: what is left of it is delivered from here. Instead of `start`. */
+  finish(end: AttemptEnd): void {
+    this.#started = true;
+    this.#settled = true;
+    this.#close();
+    this.log.close();
+    this.#resolveOver();
+    void this.log.drained.then(() => {
+      this.#end = { ...end, endLine: BigInt(this.log.nextLine) };
+      this.#changed();
+    });
   }
 
   /** Offset after what the job has taken of its input; undefined: it takes none, or no more. */
@@ -195,12 +230,29 @@ export class Attempt {
     this.#grace(graceMs);
   }
 
-  /** The attempt is not this worker's any more: stops at once and is silent. */
+  /** The attempt was given up: stops at once. The lines that the server does not have, and the end, are delivered as evidence. */
   fence(reason: string): void {
+    if (this.#fenced) return;
+    this.#fenced = true;
+    const fenced = new JobFenced(reason || "the attempt belongs to another worker");
+    this.#settle({ outcome: EndOutcome.FAILED, reason: `stopped: ${fenced.message}`, program: {} });
+    this.#abort(fenced);
+  }
+
+  /** Nobody delivers anything of it from here any more: stops at once, and leaves its lines in the spool, if there is one. */
+  abandon(reason: string): void {
+    this.#settled = true;
+    this.#close();
+    this.log.abandon();
+    this.#abort(new JobFenced(reason));
+  }
+
+  /** Somebody else writes its log: stops at once, and its lines are forgotten. */
+  discard(reason: string): void {
     this.#settled = true;
     this.#close();
     this.log.discard();
-    this.#abort(new JobFenced(reason || "the attempt belongs to another worker"));
+    this.#abort(new JobFenced(reason));
   }
 
   /** The worker's lease is over. A job that is exclusive stops: its lines stay, and its end is reported. */
@@ -368,9 +420,14 @@ export class Attempt {
       this.#steering.cancelTookEffect();
       this.#changed();
     }
-    const atUs = this.#host.clock.wallUs();
+    const end = endOf(
+      { ...outcome, reason: this.#masked(outcome.reason) },
+      this.log.nextLine,
+      this.#host.clock.wallUs(),
+    );
+    this.describe({ end: Buffer.from(toBinary(AttemptEndSchema, end)).toString("base64") });
     void this.log.drained.then(() => {
-      this.#end = endOf({ ...outcome, reason: this.#masked(outcome.reason) }, this.log.nextLine, atUs);
+      this.#end = end;
       this.#changed();
     });
   }

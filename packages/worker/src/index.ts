@@ -19,5 +19,6 @@ export type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./wor
 export type { ConnectOptions } from "./config.ts";
 export type { Fields } from "./fields.ts";
 export type { RedactOptions } from "./redaction/redact-options.ts";
+export type { SpoolOptions, WhenFull } from "./spool/spool-config.ts";
 export type { LeverName } from "./levers.ts";
 export type { LinkState, WorkerState } from "./link-state.ts";

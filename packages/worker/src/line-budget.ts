@@ -122,21 +122,17 @@ export class LineBudget {
     };
   }
 
-  /** Drops lines, of whoever holds most first. */
+  /** Drops lines, of whoever holds most first, until there is room. */
   #makeRoom(): void {
     if (this.#isMakingRoom) return;
     this.#isMakingRoom = true;
-    const done = () => (this.#isMakingRoom = false);
+    const next = () => {
+      this.#isMakingRoom = false;
+      if (this.isFull && this.#holders.size > 0) this.#makeRoom();
+    };
     this.#dropSome().then(
-      (dropped) => {
-        if (dropped === 0) {
-          setTimeout(done, tryAgainMs).unref();
-          return;
-        }
-        done();
-        if (this.isFull) this.#makeRoom();
-      },
-      () => setTimeout(done, tryAgainMs).unref(),
+      (dropped) => (dropped > 0 ? next() : setTimeout(next, tryAgainMs).unref()),
+      () => setTimeout(next, tryAgainMs).unref(),
     );
   }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { JobState, StartJobRequestSchema, type AttemptSpec, type StartJobRequest } from "@signalbox/protocol";
 import type { Attempt } from "./attempt.ts";
@@ -77,10 +77,10 @@ export class LocalStarts {
 
   /** Begins an attempt. It is asked for on `connection`, if there is one, and on each one after it. */
   begin(type: string, options: StartHereOptions, attempt: Attempt, connection: Connection | undefined): StartedHere {
-    const { name = "", labels = {}, parameters } = options;
+    const { name = "", labels = {}, parameters, requestId = randomUUID() } = options;
     const start: LocalStart = {
       request: create(StartJobRequestSchema, {
-        requestId: randomUUID(),
+        requestId,
         type,
         name,
         labels: { ...labels },
@@ -96,7 +96,8 @@ export class LocalStarts {
     start.id.promise.catch(() => undefined);
     start.ended.promise.catch(() => undefined);
     this.#waiting.add(start);
-    attempt.start();
+    attempt.describe({ request: Buffer.from(toBinary(StartJobRequestSchema, start.request)).toString("base64") });
+    if (!attempt.hasSettled) attempt.start();
     if (connection) void this.#ask(start, connection);
     return { jobId: start.id.promise, settled: attempt.over, ended: start.ended.promise };
   }

@@ -2,16 +2,45 @@ import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Client } from "@connectrpc/connect";
 import { LogRefusalSchema, PushLogsRequestSchema, type PushLogsRequest, type WorkerService } from "@signalbox/protocol";
-import type { AttemptLog } from "./attempt-log.ts";
+import type { Bell } from "./bell.ts";
 import { Wire, type WireShare } from "./wire.ts";
-import { LinesUnknown, type LineRun } from "./unacked-lines.ts";
+import { LinesUnknown, type GapRun, type LineRun } from "./unacked-lines.ts";
+
+/** Lines to be delivered: the log of an attempt, or what is left of one in a spool. */
+export interface PushedLog {
+  /** Rings when there may be something to send. */
+  readonly ready: Bell;
+  /** Whether there are lines that the server does not have. */
+  readonly hasLines: boolean;
+  /** No line will follow, and the server has them all. */
+  readonly isDrained: boolean;
+  /** The number after the newest line. */
+  readonly nextLine: number;
+  /** All lines below this number are acknowledged. */
+  readonly ackedLine: number;
+  /** A stream is open and the server goes on at `nextLine`. Returns how many acknowledged lines it lost. Throws LinesUnknown. */
+  startStreaming(nextLine: number): number;
+  /** The stream is gone. */
+  stopStreaming(): void;
+  /** All lines below `nextLine` are on disk. Returns whether that was news. Throws LinesUnknown. */
+  ack(nextLine: number): boolean;
+  /** What to send next, if anything is due and `creditBytes` allow it. */
+  take(creditBytes: number): LineRun | undefined;
+  /** The server refuses the newest chunk on the wire. Returns the gap that takes its place. */
+  refuse(reason: string): GapRun | undefined;
+}
 
 /** Whose lines go where. */
 export interface LogPush {
-  readonly log: AttemptLog;
+  readonly log: PushedLog;
   readonly jobId: string;
   readonly attempt: number;
+  /** The process that wrote the lines. */
   readonly incarnation: string;
+  /** That process is gone, and this one delivers its spool. */
+  readonly spooled?: boolean;
+  /** Whether it is over when the server says that it takes no line of the attempt, because nothing else will. Default: no. */
+  readonly endsWhenRefused?: () => boolean;
   readonly client: Client<typeof WorkerService>;
   /** What all streams of the link have on the wire. Default: nothing but this one. */
   readonly wire?: Wire;
@@ -26,10 +55,10 @@ const longestDelayMs = 5000;
 
 /**
  * Delivers the lines of one attempt over one link: opens a stream when there is something to send, goes on where the server says, and
- * opens another one when it breaks. Resolves when the log is drained or discarded, or when the link's signal aborts. Rejects with
- * LinesUnknown if the server has lines that this process never made.
+ * opens another one when it breaks. Resolves when the log is drained or discarded, or when the link's signal aborts; with the reason if
+ * the server takes no line of the attempt. Rejects with LinesUnknown if the server has lines that this process never made.
  */
-export async function pushLogs(push: LogPush): Promise<void> {
+export async function pushLogs(push: LogPush): Promise<string | undefined> {
   const { log, signal } = push;
   let failures = 0;
   /** Until this line is acknowledged chunks go one by one, so that it is certain which one the server refuses. */
@@ -46,9 +75,10 @@ export async function pushLogs(push: LogPush): Promise<void> {
       failures++;
     } catch (error) {
       if (error instanceof LinesUnknown) throw error;
-      if (stream.isCut || log.isDrained) return;
+      if (stream.isCut || log.isDrained) return undefined;
       failures = stream.hasProgressed ? 0 : failures + 1;
       const { code, rawMessage } = ConnectError.from(error);
+      if ((code === Code.FailedPrecondition || code === Code.NotFound) && push.endsWhenRefused?.()) return rawMessage;
       if (code === Code.InvalidArgument && stream.wasOpened) {
         const reason = refusalOf(error) ?? rawMessage;
         if (log.ackedLine < carefulUntil) {
@@ -66,6 +96,7 @@ export async function pushLogs(push: LogPush): Promise<void> {
       await delay(ms, undefined, { signal }).catch(() => undefined); // the loop looks at the signal
     }
   }
+  return undefined;
 }
 
 /** One PushLogs call. */
@@ -132,9 +163,9 @@ class LogStream {
   }
 
   async *#requests(): AsyncGenerator<PushLogsRequest, void, undefined> {
-    const { log, jobId, attempt, incarnation } = this.#push;
+    const { log, jobId, attempt, incarnation, spooled = false } = this.#push;
     const { signal } = this.#controller;
-    yield create(PushLogsRequestSchema, { message: { case: "open", value: { jobId, attempt, incarnation } } });
+    yield create(PushLogsRequestSchema, { message: { case: "open", value: { jobId, attempt, incarnation, spooled } } });
     while (!signal.aborted) {
       if (this.#opened) {
         if (log.isDrained) return;

@@ -43,6 +43,7 @@ export function roomForTests(): RoomForTests {
       stopGraceMs: 500,
       stopTimeoutMs: 2000,
       longestBackOffMs: 200,
+      spool: false,
       onNotice: (message) => notices.push(message),
       ...options,
     });

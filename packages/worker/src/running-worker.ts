@@ -1,6 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { EndOutcome, HelloSchema, type AttemptSpec, type Hello, type Input, type Welcome } from "@signalbox/protocol";
+import {
+  AttemptSpecSchema,
+  EndOutcome,
+  HelloSchema,
+  type AttemptEnd,
+  type AttemptSpec,
+  type Hello,
+  type Input,
+  type Welcome,
+} from "@signalbox/protocol";
 import { attemptKey } from "./attempt-key.ts";
 import { Attempt, type AttemptHost } from "./attempt.ts";
 import { Bell } from "./bell.ts";
@@ -10,6 +19,7 @@ import type { Connection, ConnectionHandlers } from "./connection.ts";
 import { messageOf } from "./errors.ts";
 import { jobTypeOf } from "./job-type.ts";
 import { Lease } from "./lease.ts";
+import type { JobDefinition } from "./job.ts";
 import { LineBudget } from "./line-budget.ts";
 import { LinkKeeper } from "./link-keeper.ts";
 import type { WorkerState } from "./link-state.ts";
@@ -18,19 +28,45 @@ import { Outbox } from "./outbox.ts";
 import { pushLogs } from "./push-logs.ts";
 import type { Redaction } from "./redaction/redact-options.ts";
 import { endReporter, Reporters } from "./reporters.ts";
+import type { HeldLines } from "./spool/line-queue.ts";
+import { readSpoolConfig } from "./spool/spool-config.ts";
+import { WorkerSpool } from "./spool/worker-spool.ts";
 import type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 
 const agent = "signalbox-node/0.1.0";
 const vitalsEveryMs = 250;
+const lookAgainMs = 500;
+
+/** What only some workers have. */
+export interface RunningWorkerOptions {
+  /** Of a process that is gone, in whose name this worker delivers what it left. Default: random. */
+  readonly incarnation?: string;
+  /** A link is there. */
+  readonly onWelcome?: (connection: Connection, storeId: string) => void;
+}
+
+/** What a process that is gone has left of an attempt. */
+export interface LeftWork {
+  /** How the job is asked for. */
+  readonly start: StartHereOptions;
+  /** The attempt, if the server knows it. */
+  readonly known: { readonly jobId: string; readonly attempt: number } | undefined;
+  readonly held: HeldLines;
+  readonly spool: Pick<WorkerSpool, "attempt" | "config">;
+  readonly end: AttemptEnd;
+}
 
 /** A worker at work: keeps the link, starts what it is told to or what its own process starts, and delivers what comes of it. */
 export class RunningWorker implements Worker {
-  readonly incarnation = randomUUID();
+  readonly incarnation: string;
   readonly closed: Promise<void>;
   readonly #options: WorkerOptions;
   readonly #config: ConnectConfig;
   readonly #redaction: Redaction;
+  readonly #onWelcome: RunningWorkerOptions["onWelcome"];
   readonly #budget: LineBudget;
+  /** Undefined: lines are in memory only. */
+  readonly #spool: WorkerSpool | undefined;
   readonly #outbox = new Outbox();
   readonly #reporters = new Reporters();
   readonly #localStarts: LocalStarts;
@@ -45,16 +81,30 @@ export class RunningWorker implements Worker {
   #storeId: string | undefined;
   #resolveClosed: () => void = () => undefined;
 
-  constructor(options: WorkerOptions, config: ConnectConfig, redaction: Redaction) {
+  constructor(options: WorkerOptions, config: ConnectConfig, redaction: Redaction, more: RunningWorkerOptions = {}) {
+    this.incarnation = more.incarnation ?? randomUUID();
+    this.#onWelcome = more.onWelcome;
     this.#options = options;
     this.#config = config;
     this.#redaction = redaction;
-    this.#budget = new LineBudget(options.bufferBytes);
+    const spool = readSpoolConfig(options.spool);
+    this.#budget = new LineBudget({
+      ...(options.bufferBytes === undefined ? {} : { boundBytes: options.bufferBytes }),
+      ...(spool ? { spoolBytes: spool.bytes, drops: spool.whenFull !== "wait" } : {}),
+    });
+    if (spool) {
+      const { workerId, urls } = config;
+      const writer = { workerId, urls, incarnation: this.incarnation, transient: options.transient ?? false };
+      this.#spool = new WorkerSpool(spool, writer, {
+        notice: (message) => this.notice(message),
+        broken: (isBroken) => (this.#budget.isSpoolBroken = isBroken),
+      });
+    }
     this.#localStarts = new LocalStarts({
       workerId: config.workerId,
       bind: (attempt, spec) => this.#bind(attempt, spec),
       decline: (spec) => this.#decline(spec, `jobs of type ${spec.type} are started by the worker itself`),
-      notice: (message) => this.#notice(message),
+      notice: (message) => this.notice(message),
       changed: () => {
         this.#sayLeaving();
         this.#changed.ring();
@@ -62,13 +112,13 @@ export class RunningWorker implements Worker {
     });
     this.#link = new LinkKeeper(
       config,
-      { ...options, onLink: options.onLink ?? ((sentence) => this.#notice(sentence)) },
+      { ...options, onLink: options.onLink ?? ((sentence) => this.notice(sentence)) },
       {
         outbox: this.#outbox,
         handlers: this.#handlers(),
         hello: () => this.#hello(),
         replaced: (reason) => {
-          this.#notice(`this worker closes: ${reason}`);
+          this.notice(`this worker closes: ${reason}`);
           this.#abandon(reason);
         },
       },
@@ -100,9 +150,10 @@ export class RunningWorker implements Worker {
   }
 
   begin(): void {
-    for (const notice of this.#redaction.notices) this.#notice(notice);
-    void this.#link.run().then(() => {
+    for (const notice of this.#redaction.notices) this.notice(notice);
+    void this.#link.run().then(async () => {
       this.#lease.stop();
+      await this.#spool?.close();
       this.#resolveClosed();
     });
   }
@@ -115,6 +166,21 @@ export class RunningWorker implements Worker {
     const beginning = { name, labels, parameters: structuredClone(parameters) };
     const attempt = new Attempt(beginning, definition, this.#attemptHost());
     return this.#localStarts.begin(type, options, attempt, this.#link.open);
+  }
+
+  /**
+   * Delivers what is left of an attempt of the process in whose name this worker is: its lines, and its end. The server is asked for the
+   * job, or knows it already. Resolves when it has everything; rejects if it never will.
+   */
+  async deliverLeft(definition: JobDefinition<never>, { start, known, held, spool, end }: LeftWork): Promise<void> {
+    const { name = definition.type } = start;
+    const attempt = new Attempt({ name, labels: {}, held }, definition, { ...this.#attemptHost(), spool });
+    attempt.finish(end);
+    if (!known) return this.#localStarts.begin(definition.type, start, attempt, this.#link.open).ended;
+    this.#bind(attempt, create(AttemptSpecSchema, known));
+    while (this.#reporters.get(attempt.key) === attempt && this.state.kind !== "closed")
+      await this.#changed.wait({ ms: lookAgainMs });
+    if (!this.#reporters.isOver(attempt.key)) throw new Error("the worker was closed before");
   }
 
   stop(reason = "the worker stops"): Promise<void> {
@@ -143,12 +209,12 @@ export class RunningWorker implements Worker {
   /** Stops what runs, and forgets it although the server does not know its end. */
   #abandon(reason: string): void {
     for (const [key, reporter] of this.#reporters.drain()) {
-      this.#notice(`${key}: ${reason}`);
-      if (reporter instanceof Attempt) reporter.fence(reason);
+      this.notice(`${key}: ${reason}`);
+      if (reporter instanceof Attempt) reporter.abandon(reason);
     }
     for (const attempt of this.#localStarts.abandon(reason)) {
-      this.#notice(`a job that the server does not know: ${reason}`);
-      attempt.fence(reason);
+      this.notice(`a job that the server does not know: ${reason}`);
+      attempt.abandon(reason);
     }
     this.#changed.ring();
   }
@@ -190,8 +256,8 @@ export class RunningWorker implements Worker {
       now: () => ({
         nowUs: systemClock.wallUs(),
         bufferedBytes: this.#budget.bytes,
-        spoolBytes: 0,
-        spoolLimitBytes: 0,
+        spoolBytes: this.#budget.spoolBytes,
+        spoolLimitBytes: this.#budget.spoolLimitBytes,
         ...this.#link.history,
       }),
       welcomed: (welcome, connection) => this.#welcomed(welcome, connection),
@@ -223,10 +289,10 @@ export class RunningWorker implements Worker {
 
   #welcomed(welcome: Welcome, connection: Connection): void {
     if (this.#storeId !== undefined && this.#storeId !== welcome.storeId) {
-      this.#notice("the server has another store than before: it does not know the attempts of the old one");
+      this.notice("the server has another store than before: it does not know the attempts of the old one");
       // Others are fenced by the server, for they may run elsewhere; what was started here can not.
       for (const key of this.#localStarts.otherStore()) {
-        this.#notice(`${key} goes on, and its lines are dropped`);
+        this.notice(`${key} goes on, and its lines are dropped`);
         this.#forget(key);
       }
     }
@@ -239,6 +305,7 @@ export class RunningWorker implements Worker {
       this.#push(attempt, connection);
     }
     this.#localStarts.welcomed(connection);
+    this.#onWelcome?.(connection, welcome.storeId);
     const vitalsTimer = setInterval(() => this.#sendVitals(this.#reporters.attempts), vitalsEveryMs);
     connection.signal.addEventListener("abort", () => clearInterval(vitalsTimer), { once: true });
   }
@@ -263,6 +330,8 @@ export class RunningWorker implements Worker {
 
   #bind(attempt: Attempt, spec: AttemptSpec): void {
     attempt.bind(spec);
+    const { jobId, attempt: number } = spec;
+    attempt.describe({ jobId, attempt: number, storeId: this.#storeId ?? "", request: "" });
     this.#reporters.set(attempt.key, attempt);
     this.#sendVitals([attempt]);
     this.#outbox.report(attempt);
@@ -277,6 +346,7 @@ export class RunningWorker implements Worker {
       clock: systemClock,
       budget: this.#budget,
       redactor: this.#redaction.redactor,
+      spool: this.#spool,
       onChange: (attempt) => {
         if (!isOurs(attempt)) return;
         this.#sendVitals([attempt]);
@@ -296,11 +366,12 @@ export class RunningWorker implements Worker {
 
   #fence(key: string, reason: string): void {
     const reporter = this.#reporters.get(key);
-    if (!reporter) return;
-    this.#notice(`${key} is not ours any more: ${reason}`);
-    if (reporter instanceof Attempt) reporter.fence(reason);
+    if (!reporter || (reporter instanceof Attempt && reporter.isFenced)) return;
+    this.notice(`${key} is not ours any more: ${reason}`);
     this.#localStarts.lost(key, reason);
-    this.#forget(key);
+    // What is left of an attempt is evidence: it is told until its end is accepted.
+    if (reporter instanceof Attempt) reporter.fence(reason);
+    else this.#forget(key);
   }
 
   #decline(spec: AttemptSpec, reason: string): void {
@@ -323,28 +394,37 @@ export class RunningWorker implements Worker {
       jobId: attempt.jobId,
       attempt: attempt.number,
       incarnation: this.incarnation,
+      endsWhenRefused: () => attempt.isFenced,
       client,
       wire,
       signal,
-      notice: (message) => this.#notice(`${attempt.key}: ${message}`),
-    }).catch((error: unknown) => {
-      const reason = messageOf(error);
-      this.#notice(`${attempt.key} is given up: ${reason}`);
-      attempt.fence(reason);
-      this.#localStarts.lost(attempt.key, reason);
-      // The server still waits for this attempt: it must hear that nothing will come.
-      const { jobId, number } = attempt;
-      const failed = endReporter({ jobId, attempt: number, outcome: EndOutcome.FAILED, reason });
-      this.#reporters.set(attempt.key, failed);
-      this.#outbox.report(failed);
-    });
+      notice: (message) => this.notice(`${attempt.key}: ${message}`),
+    })
+      .then((refusal) => {
+        if (refusal === undefined) return;
+        this.notice(`${attempt.key}: what was not delivered of it is not taken any more: ${refusal}`);
+        attempt.abandon(refusal);
+        this.#forget(attempt.key);
+      })
+      .catch((error: unknown) => {
+        const reason = messageOf(error);
+        this.notice(`${attempt.key} is given up: ${reason}`);
+        attempt.discard(reason);
+        this.#localStarts.lost(attempt.key, reason);
+        // The server still waits for this attempt: it must hear that nothing will come.
+        const { jobId, number } = attempt;
+        const failed = endReporter({ jobId, attempt: number, outcome: EndOutcome.FAILED, reason });
+        this.#reporters.set(attempt.key, failed);
+        this.#outbox.report(failed);
+      });
   }
 
   #sendVitals(attempts: readonly Attempt[]): void {
     this.#outbox.vitals(this.#reporters.takeNewVitals(attempts));
   }
 
-  #notice(message: string): void {
+  /** Says something that the worker's owner should know. */
+  notice(message: string): void {
     if (this.#options.onNotice) this.#options.onNotice(message);
     else process.stderr.write(`signalbox worker ${this.id}: ${message}\n`);
   }

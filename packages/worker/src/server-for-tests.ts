@@ -27,6 +27,7 @@ import {
   type JobRecordSchema,
   type LeverSetting,
   type LeverValueSchema,
+  type PushLogsOpen,
   type PushLogsRequest,
   type PushLogsResponse,
   type StartJobRequest,
@@ -52,6 +53,10 @@ export interface Misbehaviour {
   beats: boolean;
   /** Ends are accepted. */
   acceptEnds: boolean;
+  /** An attempt is for the process only that got it first, and that of a started job for the worker that started it. */
+  keepsToProcess: boolean;
+  /** Lines of fenced attempts are taken as evidence. */
+  takeLate: boolean;
   /** Says why a chunk is refused as malformed, if it is. */
   refuse: (body: ChunkBody) => string | undefined;
   /** Says with what StartJob fails, if it does. */
@@ -107,12 +112,16 @@ export class ServerForTests {
     leaseMs: 15_000,
     beats: true,
     acceptEnds: true,
+    keepsToProcess: false,
+    takeLate: true,
     refuse: () => undefined,
     refuseJob: () => undefined,
     startedJob: { state: JobState.QUEUED },
     assignJobs: "after",
   };
   storeId = "store";
+  /** Every stream that somebody opened for a process that was gone. */
+  readonly spooledPushes: PushLogsOpen[] = [];
   /** Every StartJob that arrived. */
   readonly startJobs: StartJobRequest[] = [];
   token = "token-for-tests";
@@ -189,9 +198,11 @@ export class ServerForTests {
       attempt = 1,
       parameters = {},
       levers = [],
+      workerId = "",
       ...rest
     }: Partial<Pick<AttemptSpec, "attempt" | "checkpoint">> & {
       parameters?: JsonObject;
+      workerId?: string;
       levers?: LeverInit[];
     } = {},
   ): StoredAttempt {
@@ -212,6 +223,7 @@ export class ServerForTests {
       },
     });
     const stored = new StoredAttempt(spec);
+    stored.workerId = workerId;
     this.attempts.set(attemptKey(spec), stored);
     this.deliver(stored);
     return stored;
@@ -241,7 +253,12 @@ export class ServerForTests {
 
   /** Delivers the whole spec as it is now, first or again. */
   deliver(attempt: StoredAttempt): void {
-    this.#say({ case: "spec", value: clone(AttemptSpecSchema, attempt.spec) });
+    const isFor = ({ hello }: Link) => {
+      attempt.runsIn ||= attempt.workerId === "" || attempt.workerId === hello.workerId ? hello.incarnation : "";
+      return attempt.runsIn === hello.incarnation;
+    };
+    const spec = clone(AttemptSpecSchema, attempt.spec);
+    this.#say({ case: "spec", value: spec }, this.behaviour.keepsToProcess ? isFor : undefined);
   }
 
   /** Resolves when the worker has answered a heartbeat: it has had what was said before, and time to act on it. */
@@ -275,9 +292,13 @@ export class ServerForTests {
   }
 
   fence(attempt: StoredAttempt): void {
-    attempt.fenced = true;
-    const { jobId, attempt: number } = attempt.spec;
-    this.#say({ case: "fenced", value: { jobId, attempt: number, reason: "for a test" } });
+    attempt.fence();
+    for (const push of this.#pushes) if (push.attempt === attempt) this.#pushes.delete(push);
+    this.#sayFenced(attempt);
+  }
+
+  #sayFenced({ spec: { jobId, attempt } }: StoredAttempt): void {
+    this.#say({ case: "fenced", value: { jobId, attempt, reason: "for a test" } });
   }
 
   drain(stop: boolean): void {
@@ -305,8 +326,12 @@ export class ServerForTests {
     }
   }
 
-  #say(message: MessageInitShape<typeof ConnectResponseSchema>["message"]): void {
+  #say(
+    message: MessageInitShape<typeof ConnectResponseSchema>["message"],
+    isFor: (link: Link) => boolean = () => true,
+  ): void {
     for (const link of this.#links) {
+      if (!isFor(link)) continue;
       link.outgoing.push(create(ConnectResponseSchema, message ? { message } : {}));
       link.filled.ring();
     }
@@ -334,7 +359,10 @@ export class ServerForTests {
       message: { case: "welcome", value: { storeId: this.storeId, epoch: 1n, heartbeatMs, leaseMs } },
     });
     for (const report of hello.attempts) this.#report(report);
-    for (const attempt of this.attempts.values()) if (!attempt.endAccepted && !attempt.fenced) this.deliver(attempt);
+    for (const attempt of this.attempts.values()) {
+      if (attempt.endAccepted || attempt.fenced) continue;
+      if (!this.behaviour.keepsToProcess || attempt.runsIn === hello.incarnation) this.deliver(attempt);
+    }
     const reading = this.#read(iterator, link);
     const timer = setInterval(() => {
       if (this.behaviour.beats)
@@ -421,8 +449,8 @@ export class ServerForTests {
   #assignStarted(request: StartJobRequest): void {
     const jobId = jobIdOf(request);
     if (this.attempts.has(attemptKey({ jobId, attempt: 1 }))) return;
-    const { parameters = {} } = request;
-    this.assign(jobId, request.type, { parameters });
+    const { parameters = {}, workerId } = request;
+    this.assign(jobId, request.type, { parameters, workerId });
   }
 
   #report(report: AttemptReport): void {
@@ -433,10 +461,13 @@ export class ServerForTests {
       this.#acceptEnd(report);
       return;
     }
-    if (attempt.fenced) this.violations.push("a report of a fenced attempt");
+    if (attempt.fenced && !report.end) {
+      this.#sayFenced(attempt);
+      return;
+    }
     attempt.reports.push(report);
     if (report.end) {
-      if (Number(report.end.endLine) !== attempt.nextLine)
+      if (Number(report.end.endLine) !== (attempt.fenced ? attempt.lateEvidence : attempt).nextLine)
         this.violations.push(`end_line ${report.end.endLine}, stored ${attempt.nextLine}`);
       if (this.behaviour.acceptEnds) {
         attempt.endAccepted = true;
@@ -458,11 +489,15 @@ export class ServerForTests {
     const first = await iterator.next();
     if (first.done || first.value.message.case !== "open") throw new ConnectError("no open", Code.InvalidArgument);
     const open = first.value.message.value;
-    const attempt = this.attempts.get(attemptKey(open));
-    if (!attempt || attempt.fenced || attempt.endAccepted)
-      throw new ConnectError("no such attempt", Code.FailedPrecondition);
-    if (![...this.#links].some(({ hello }) => hello.incarnation === open.incarnation))
-      throw new ConnectError("not connected", Code.FailedPrecondition);
+    const own = this.attempts.get(attemptKey(open));
+    if (!own || (own.endAccepted && !own.fenced)) throw new ConnectError("no such attempt", Code.FailedPrecondition);
+    const isConnected = [...this.#links].some(({ hello }) => hello.incarnation === open.incarnation);
+    if (isConnected === open.spooled)
+      throw new ConnectError(isConnected ? "delivers itself" : "not connected", Code.FailedPrecondition);
+    if (!this.behaviour.takeLate && own.fenced) throw new ConnectError("not yours", Code.FailedPrecondition);
+    if (open.spooled) this.spooledPushes.push(open);
+    const late = own.fenced;
+    const attempt = late ? own.lateEvidence : own;
     attempt.incarnation = open.incarnation;
     const push: Push = {
       attempt,
@@ -474,7 +509,7 @@ export class ServerForTests {
     };
     this.#pushes.add(push);
     const { creditBytes } = this.behaviour;
-    yield create(PushLogsResponseSchema, { nextLine: BigInt(attempt.nextLine), creditBytes });
+    yield create(PushLogsResponseSchema, { nextLine: BigInt(attempt.nextLine), creditBytes, late });
     let failure: unknown;
     let ended = false;
     const reading = this.#receive(iterator, push).then(
@@ -493,7 +528,7 @@ export class ServerForTests {
         if (this.behaviour.autoAck && attempt.nextLine > push.ackedLine) {
           push.ackedLine = attempt.nextLine;
           push.inFlight = push.inFlight.filter(({ nextLine }) => nextLine > push.ackedLine);
-          yield create(PushLogsResponseSchema, { nextLine: BigInt(push.ackedLine), creditBytes });
+          yield create(PushLogsResponseSchema, { nextLine: BigInt(push.ackedLine), creditBytes, late });
         } else if (ended) return;
         else await push.filled.wait({ signal: context.signal });
       }
@@ -509,7 +544,7 @@ export class ServerForTests {
       const next = await iterator.next();
       if (next.done || !this.#pushes.has(push)) return;
       const { message } = next.value;
-      if (attempt.fenced) this.violations.push("lines of a fenced attempt");
+      if (attempt.fenced) this.violations.push("lines of a fenced attempt on a stream that was opened before");
       if (message.case === "gap") {
         const gap = message.value;
         if (Number(gap.firstLine) !== push.streamLine) throw this.#refusal(Code.Aborted, push.streamLine, "a hole");

@@ -1,6 +1,8 @@
 import { readConnectConfig } from "./config.ts";
 import { readRedaction } from "./redaction/redact-options.ts";
 import { RunningWorker } from "./running-worker.ts";
+import { readSpoolConfig } from "./spool/spool-config.ts";
+import { deliverSpools } from "./spool/deliver-spools.ts";
 import type { Worker, WorkerOptions } from "./worker.ts";
 
 /**
@@ -23,7 +25,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     return token;
   };
   await readToken().catch(() => undefined);
-  const worker = new RunningWorker(options, { ...config, readToken }, redaction);
+  const spool = readSpoolConfig(options.spool);
+  const notice = (message: string) => worker.notice(message);
+  const worker = new RunningWorker(options, { ...config, readToken }, redaction, {
+    ...(spool ? { onWelcome: deliverSpools(spool, config, { redaction, notice }) } : {}),
+  });
   worker.begin();
   return worker;
 }

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { EndOutcome, GapCause, LeverOutcome, RunMode } from "@signalbox/protocol";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import { JobCanceled, startWorker, type Worker, type WorkerState } from "./index.ts";
+import { JobCanceled, JobFenced, startWorker, type Worker, type WorkerState } from "./index.ts";
 import { BEHIND_MS } from "./pacer.ts";
 import { gate, job, leverOf, roomForTests, untilAborted } from "./room-for-tests.ts";
 import type { ServerForTests, StoredAttempt } from "./server-for-tests.ts";
@@ -688,34 +688,55 @@ describe("the end of an attempt", () => {
     expect(await ended(first)).toBe(EndOutcome.SUCCEEDED);
   });
 
-  test("is silent when the attempt is fenced: the job stops and nothing more is sent", async () => {
+  test("is evidence when the attempt was given up: the job stops, and what the server does not have goes apart", async () => {
     const stopped = gate();
     await start([
-      job(async ({ log, paced }) => {
+      job(async ({ log, paced, signal }) => {
         try {
           for await (const i of paced(numbered(1e6))) log.info(`line ${i}`);
         } finally {
+          expect(signal.reason).toBeInstanceOf(JobFenced);
           stopped.open();
         }
       }),
     ]);
     const attempt = server.assign("a", "test", { levers: [{ case: "speed", value: { itemsPerSecond: 1000 } }] });
     await server.until(() => attempt.lines.length > 10, "lines are there");
-    server.commit();
+    server.behaviour.autoCommit = false;
+    const stored = attempt.lines.length;
+    await delay(50);
     server.fence(attempt);
     await stopped.opened;
-    const reports = attempt.reports.length;
-    const canary = server.assign("b", "test", { levers: [{ case: "speed", value: { itemsPerSecond: 1000 } }] });
-    await server.until(() => canary.lines.length > 100, "another attempt goes on");
-    expect(attempt.reports.length).toBe(reports);
+    server.behaviour.autoCommit = true;
+    await server.until(() => attempt.endAccepted, "its end is told");
+    expect(attempt.lines.length).toBe(stored);
+    const all = [...attempt.lines, ...attempt.lateEvidence.lines];
+    expect(all.length).toBeGreaterThan(stored);
+    expect(all).toEqual(all.map((_, i) => `line ${i}`));
+    expect(attempt.report?.end).toMatchObject({ outcome: EndOutcome.FAILED, reason: "stopped: for a test" });
+    await server.roundTrip();
     server.drop();
     await server.until(() => server.hellos.length === 2, "it is back");
-    expect(server.hellos[1]?.attempts.map(({ jobId }) => jobId)).toEqual(["b"]);
-    server.violations.splice(
-      0,
-      server.violations.length,
-      ...server.violations.filter((each) => !each.startsWith("lines of a fenced")),
-    );
+    expect(server.hellos[1]?.attempts).toEqual([]);
+  });
+
+  test("is given up, with its lines, when the server takes no evidence of a fenced attempt", async () => {
+    await start([
+      job(async ({ log, paced }) => {
+        for await (const i of paced(numbered(1e6))) log.info(`line ${i}`);
+      }),
+    ]);
+    const attempt = server.assign("a", "test", { levers: [{ case: "speed", value: { itemsPerSecond: 1000 } }] });
+    await server.until(() => attempt.lines.length > 10, "lines are there");
+    server.behaviour.autoCommit = false;
+    server.behaviour.takeLate = false;
+    await delay(50);
+    server.fence(attempt);
+    await server.until(() => notices.some((notice) => notice.includes("not taken any more: ")), "it is said");
+    await server.roundTrip();
+    server.drop();
+    await server.until(() => server.hellos.length === 2, "it is back");
+    expect(server.hellos[1]?.attempts).toEqual([]);
   });
 });
 

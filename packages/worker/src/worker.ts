@@ -3,6 +3,7 @@ import type { ConnectOptions } from "./config.ts";
 import type { JobDefinition } from "./job.ts";
 import type { WorkerState } from "./link-state.ts";
 import type { RedactOptions } from "./redaction/redact-options.ts";
+import type { SpoolOptions } from "./spool/spool-config.ts";
 
 /** How a worker is started. */
 export interface WorkerOptions extends ConnectOptions {
@@ -14,7 +15,12 @@ export interface WorkerOptions extends ConnectOptions {
   readonly labels?: Readonly<Record<string, string>>;
   /** The worker's name is this process's alone: the server forgets it when the worker is gone. Default: no. */
   readonly transient?: boolean;
-  /** Most bytes of lines that wait for the server, all jobs together. Default 64 MB. */
+  /**
+   * Lines are written to files on this machine before they are sent, so that a worker that is killed delivers them at its next start, and
+   * a long absence of the server fills the disk and not the memory. `false`: they are in memory only. Default: see {@link SpoolOptions}.
+   */
+  readonly spool?: SpoolOptions | false;
+  /** Most bytes of lines in memory that are not in the spool, all jobs together. Default 64 MB. */
   readonly bufferBytes?: number;
   /** Which secrets are masked in all that the worker says of its jobs. Default: see {@link RedactOptions}. */
   readonly redact?: RedactOptions;
@@ -67,6 +73,8 @@ export interface StartHereOptions {
   readonly labels?: Readonly<Record<string, string>>;
   /** As the type's schema describes them: the job has them at once, so nobody fills in defaults. */
   readonly parameters?: JsonObject;
+  /** Names the start: the same one is the same job, however often it is asked for. Default: random. */
+  readonly requestId?: string;
 }
 
 /** A job that a worker has started itself. None of the promises has to be awaited. */

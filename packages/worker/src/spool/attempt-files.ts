@@ -5,7 +5,7 @@ import type { LineRun } from "../unacked-lines.ts";
 import { encodeHead, scanRecords } from "./records.ts";
 import { encodeRun, runsOf } from "./segment-runs.ts";
 
-/** A segment takes no more when it has so many bytes. */
+/** A segment takes no more when it has so many bytes, or a 16th of what the spool may hold. */
 export const SEGMENT_BYTES = 1024 * 1024;
 
 /** One file of an attempt's spool: consecutive lines. */
@@ -41,6 +41,8 @@ export interface AttemptFilesOptions {
   readonly folder: () => Promise<string>;
   /** File names begin with it. */
   readonly prefix: string;
+  /** Of the checksums, see `seedOf`. */
+  readonly seed: number;
   /** What is said of the attempt, at the head of each segment. */
   readonly note: () => Uint8Array;
   /** Those that are there, oldest first. Nothing is written behind them, but into a new one. */
@@ -56,7 +58,10 @@ export interface AttemptFilesOptions {
  */
 export class AttemptFiles {
   readonly #options: AttemptFilesOptions;
-  readonly #segmentBytes: number;
+  /** What is said of the attempt instead. */
+  #otherNote: Uint8Array | undefined;
+  /** A segment takes no more when it has so many bytes. */
+  readonly segmentBytes: number;
   readonly #segments: Segment[];
   #number: number;
   /** The segment that is written into, and its file. */
@@ -68,7 +73,7 @@ export class AttemptFiles {
 
   constructor(options: AttemptFilesOptions) {
     this.#options = options;
-    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#segments = options.segments ?? [];
     this.#number = this.#segments.length === 0 ? 0 : numberOf(this.#segments.at(-1)?.path ?? "");
   }
@@ -94,13 +99,19 @@ export class AttemptFiles {
     const current = await this.#room(first.firstLine);
     const { segment } = current;
     const offset = segment.bytes;
-    const parts = runs.flatMap(encodeRun);
-    if (this.#ackedLine > this.#notedAck) parts.push(encodeHead("ack", ackOf(this.#ackedLine), nothing));
+    const { seed } = this.#options;
+    const parts = runs.flatMap((run) => encodeRun(run, seed));
+    if (this.#ackedLine > this.#notedAck) parts.push(encodeHead("ack", ackOf(this.#ackedLine), nothing, seed));
     await this.#append(current, parts);
     this.#notedAck = this.#ackedLine;
     segment.nextLine = last.firstLine + last.lineCount;
     segment.mayHoldDebug ||= hasDebug;
     return { segment, offset };
+  }
+
+  /** Something else is to be said of the attempt, by `note` and at the head of each segment from now on. */
+  noteIs(note: Uint8Array): void {
+    this.#otherNote = note;
   }
 
   /** Says something new of the attempt, for whoever finds the files. Like `write`; nothing if there are no files: they will begin with it. */
@@ -117,7 +128,7 @@ export class AttemptFiles {
     return this.#inTurn(async () => {
       const { segment, offset } = position;
       const { bytes, nextLine } = segment;
-      const scan = scanRecords(await readPart(segment.path, offset, bytes));
+      const scan = scanRecords(await readPart(segment.path, offset, bytes), this.#options.seed);
       const runs = runsOf(scan, { firstLine, nextLine });
       if (scan.isDamaged || runs.some(isLost)) await this.#setAside(segment);
       return { runs, end: bytes };
@@ -145,7 +156,8 @@ export class AttemptFiles {
   /** Writes other lines in the place of those of a segment that is not written into, at once or not at all. */
   async replace(segment: Segment, runs: readonly LineRun[]): Promise<void> {
     await this.#inTurn(async () => {
-      const parts = [...this.#noteParts(segment.firstLine), ...runs.flatMap(encodeRun)];
+      const { seed } = this.#options;
+      const parts = [...this.#noteParts(segment.firstLine), ...runs.flatMap((run) => encodeRun(run, seed))];
       const draft = `${segment.path}.new`;
       await writeFile(draft, Buffer.concat(parts), { mode: 0o600 });
       await rename(draft, segment.path);
@@ -187,7 +199,7 @@ export class AttemptFiles {
   }
 
   async #room(firstLine: number): Promise<{ segment: Segment; file: FileHandle }> {
-    if (this.#current && this.#current.segment.bytes < this.#segmentBytes) return this.#current;
+    if (this.#current && this.#current.segment.bytes < this.segmentBytes) return this.#current;
     await this.close();
     const folder = await this.#options.folder();
     const path = join(folder, segmentName(this.#options.prefix, ++this.#number));
@@ -221,8 +233,8 @@ export class AttemptFiles {
   }
 
   #noteParts(firstLine: number): [Buffer<ArrayBuffer>, Uint8Array] {
-    const note = this.#options.note();
-    return [encodeHead("note", { firstLine, lineCount: 0 }, note), note];
+    const note = this.#otherNote ?? this.#options.note();
+    return [encodeHead("note", { firstLine, lineCount: 0 }, note, this.#options.seed), note];
   }
 
   /** Keeps a copy of a damaged segment for people, since the segment itself will be removed. */

@@ -11,6 +11,14 @@ const batchBytes = 512 * 1024;
 /** When less than this is in memory and not on the wire, more is read from the files, bytes. */
 const readBelowBytes = 512 * 1024;
 
+/** What files hold when a queue begins. */
+export interface HeldLines {
+  /** The number after the newest line. */
+  readonly nextLine: number;
+  /** All lines below this number are acknowledged. */
+  readonly ackedLine: number;
+}
+
 /** What a queue stands on. */
 export interface LineQueueOptions {
   /** Where lines are written before they are sent; undefined: they are in memory only. */
@@ -54,8 +62,8 @@ export class LineQueue {
   #isClosed = false;
   #closing: Promise<void> | undefined;
 
-  /** Begins at `firstLine`, with what `files` hold up to `nextLine`, if they hold anything. */
-  constructor(options: LineQueueOptions, held?: { firstLine: number; nextLine: number; ackedLine: number }) {
+  /** Begins with what the files hold, if they hold anything. */
+  constructor(options: LineQueueOptions, held?: HeldLines) {
     this.#options = options;
     this.#files = options.files;
     this.#nextLine = held?.nextLine ?? 1;
@@ -180,17 +188,18 @@ export class LineQueue {
    * many bytes were dropped.
    */
   async drop(bytes: number, whenFull: Exclude<WhenFull, "wait">): Promise<number> {
-    const before = this.waitingBytes + this.spooledBytes;
     const { dropDetail: detail } = this.#options;
     const rewrite = (run: ChunkRun): readonly LineRun[] => {
       if (whenFull === "drop-oldest-debug") return run.hasDebug === false ? [run] : withoutDebug(run, detail);
       const { firstLine, lineCount } = run;
       return [{ kind: "gap", firstLine, lineCount, cause: GapCause.DROPPED_OLDEST, detail }];
     };
-    if (!this.#files || this.#isBroken) this.#memory.rewriteUnsent(bytes, rewrite);
-    else await this.#dropFiles(this.#files, bytes, whenFull, rewrite);
+    const dropped =
+      !this.#files || this.#isBroken
+        ? this.#memory.rewriteUnsent(bytes, rewrite)
+        : await this.#dropFiles(this.#files, bytes, whenFull, rewrite);
     this.#options.changed();
-    return before - this.waitingBytes - this.spooledBytes;
+    return dropped;
   }
 
   /** Resolves when what was pushed so far is in the files, as far as they can be written. */
@@ -226,7 +235,8 @@ export class LineQueue {
     this.#ackedLine = Math.max(this.#ackedLine, nextLine);
     if (nextLine > this.#memory.nextLine) this.#memory.startAt(nextLine);
     this.#skipAcked();
-    void this.#files?.free(this.#ackedLine).catch((error: unknown) => this.#broke(error));
+    // A file that cannot be removed is harmless: who reads it later hears that its lines are known.
+    void this.#files?.free(this.#ackedLine).catch(() => undefined);
   }
 
   /** Lines that are only in the files may be acknowledged before they were read: another process has sent them. */
@@ -244,7 +254,7 @@ export class LineQueue {
   #write(): void {
     const files = this.#files;
     if (!files || this.#isWriting || this.#isClosed) return;
-    if (this.#unwritten.length === 0 && !this.#noteDue) return;
+    if (!this.#noteDue && (this.#unwritten.length === 0 || !this.#options.mayWrite())) return;
     void this.#whileWriting(() => this.#writeAll(files));
   }
 
@@ -257,10 +267,16 @@ export class LineQueue {
     } finally {
       this.#isWriting = false;
     }
-    if (!this.#isBroken) this.#write();
+    if (!this.#isBroken) {
+      this.#write();
+      return;
+    }
+    this.#refill();
+    this.#options.changed();
   }
 
   async #writeAll(files: AttemptFiles): Promise<void> {
+    const most = Math.min(batchBytes, files.segmentBytes);
     while (!this.#isClosed) {
       if (this.#noteDue) {
         this.#noteDue = false;
@@ -270,7 +286,7 @@ export class LineQueue {
       const runs: ChunkRun[] = [];
       let bytes = 0;
       for (const run of this.#unwritten) {
-        if (bytes + run.bytes.length > batchBytes && runs.length > 0) break;
+        if (bytes + run.bytes.length > most && runs.length > 0) break;
         runs.push(run);
         bytes += run.bytes.length;
       }
@@ -301,8 +317,6 @@ export class LineQueue {
     const wasBroken = this.#isBroken;
     this.#isBroken = true;
     if (!wasBroken) this.#options.onTrouble(messageOf(error));
-    this.#refill();
-    this.#options.changed();
   }
 
   /** Sees that there is something to send in memory, if there is anything to send. */
@@ -310,7 +324,7 @@ export class LineQueue {
     if (this.#isClosed) return;
     if (this.#cold && this.#files) {
       if (!this.#isReading && !this.#isDropping && this.#isReadDue) void this.#read(this.#files, this.#cold);
-    } else if (this.#isBroken) {
+    } else if (this.#isBroken && !this.#isWriting) {
       for (const run of this.#unwritten) this.#memory.push(run);
       this.#unwritten = [];
       this.#unwrittenBytes = 0;
@@ -359,12 +373,12 @@ export class LineQueue {
     bytes: number,
     whenFull: WhenFull,
     rewrite: (run: ChunkRun) => readonly LineRun[],
-  ): Promise<void> {
-    if (this.#isReading || this.#isDropping || !this.#cold) return;
+  ): Promise<number> {
+    if (this.#isReading || this.#isDropping || !this.#cold) return 0;
     this.#isDropping = true;
+    let saved = 0;
     try {
       const { segments } = files;
-      let saved = 0;
       const first = this.#cold.offset === 0 ? this.#cold.segment : segments[segments.indexOf(this.#cold.segment) + 1];
       for (let segment = first; segment && saved < bytes && !files.isOpen(segment) && !this.#isClosed;) {
         const next: Segment | undefined = segments[segments.indexOf(segment) + 1];
@@ -377,6 +391,7 @@ export class LineQueue {
     } finally {
       this.#isDropping = false;
     }
+    return saved;
   }
 
   /** Returns how many bytes were saved. */

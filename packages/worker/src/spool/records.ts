@@ -18,8 +18,6 @@ export interface FoundRecord {
   readonly head: RecordHead;
   /** Undefined: it does not fit its checksum, and what it held is lost. */
   readonly payload: Uint8Array<ArrayBuffer> | undefined;
-  /** It stands behind bytes that are no record, so that nothing vouches for its place but itself. */
-  readonly afterDamage: boolean;
 }
 
 /** What the bytes of a segment turned out to be. */
@@ -37,11 +35,20 @@ const version = 1;
 const codes: Readonly<Record<RecordKind, number>> = { chunk: 1, gap: 2, note: 3, ack: 4 };
 const kinds = new Map(Object.entries(codes).map(([kind, code]) => [code, kind as RecordKind]));
 
+/**
+ * What the checksums of heads begin with: another number for each process, so that what a job prints cannot be taken for a record where a
+ * segment is damaged.
+ */
+export function seedOf(incarnation: string): number {
+  return zlib.crc32(incarnation);
+}
+
 /** Makes the head of a record. */
 export function encodeHead(
   kind: RecordKind,
   { firstLine, lineCount }: { firstLine: number; lineCount: number },
   payload: Uint8Array,
+  seed: number,
 ): Buffer<ArrayBuffer> {
   const head = Buffer.allocUnsafe(HEAD_BYTES);
   magic.copy(head);
@@ -51,7 +58,7 @@ export function encodeHead(
   head.writeUIntBE(firstLine, 8, 6);
   head.writeUIntBE(lineCount, 14, 6);
   head.writeUInt32BE(zlib.crc32(payload), 20);
-  head.writeUInt32BE(zlib.crc32(head.subarray(0, 24)), 24);
+  head.writeUInt32BE(zlib.crc32(head.subarray(0, 24), seed), 24);
   return head;
 }
 
@@ -59,18 +66,18 @@ export function encodeHead(
  * Finds the records in the bytes of a segment, in order. A record that is cut off by the end of the bytes is left out: its write never
  * ended. Behind bytes that are no record the next one is looked for. Payloads are views of `bytes`.
  */
-export function scanRecords(bytes: Buffer<ArrayBuffer>): Scan {
+export function scanRecords(bytes: Buffer<ArrayBuffer>, seed: number): Scan {
   const records: FoundRecord[] = [];
   let isDamaged = false;
   let at = 0;
   while (at < bytes.length) {
-    const head = readHead(bytes, at);
+    const head = readHead(bytes, at, seed);
     if (head) {
       const end = at + HEAD_BYTES + head.payloadBytes;
       if (end > bytes.length) break;
       const payload = bytes.subarray(at + HEAD_BYTES, end);
       const isWhole = zlib.crc32(payload) === bytes.readUInt32BE(at + 20);
-      records.push({ head, payload: isWhole ? payload : undefined, afterDamage: isDamaged });
+      records.push({ head, payload: isWhole ? payload : undefined });
       isDamaged ||= !isWhole;
       at = end;
       continue;
@@ -81,7 +88,7 @@ export function scanRecords(bytes: Buffer<ArrayBuffer>): Scan {
       break;
     }
     isDamaged = true;
-    const next = findHead(bytes, at + 1);
+    const next = findHead(bytes, at + 1, seed);
     if (next === undefined) break;
     at = next;
   }
@@ -89,10 +96,10 @@ export function scanRecords(bytes: Buffer<ArrayBuffer>): Scan {
 }
 
 /** The head at `at`; undefined if there is none, or one that does not fit its checksum. */
-function readHead(bytes: Buffer, at: number): RecordHead | undefined {
+function readHead(bytes: Buffer, at: number, seed: number): RecordHead | undefined {
   if (bytes.length - at < HEAD_BYTES) return undefined;
   if (bytes[at] !== magic[0] || bytes[at + 1] !== magic[1] || bytes[at + 3] !== version) return undefined;
-  if (zlib.crc32(bytes.subarray(at, at + 24)) !== bytes.readUInt32BE(at + 24)) return undefined;
+  if (zlib.crc32(bytes.subarray(at, at + 24), seed) !== bytes.readUInt32BE(at + 24)) return undefined;
   const kind = kinds.get(bytes[at + 2] ?? 0);
   if (!kind) return undefined;
   return {
@@ -103,8 +110,8 @@ function readHead(bytes: Buffer, at: number): RecordHead | undefined {
   };
 }
 
-function findHead(bytes: Buffer, from: number): number | undefined {
+function findHead(bytes: Buffer, from: number, seed: number): number | undefined {
   for (let at = bytes.indexOf(magic, from); at >= 0; at = bytes.indexOf(magic, at + 1))
-    if (readHead(bytes, at)) return at;
+    if (readHead(bytes, at, seed)) return at;
   return undefined;
 }

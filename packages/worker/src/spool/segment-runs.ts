@@ -4,9 +4,9 @@ import type { GapRun, LineRun } from "../unacked-lines.ts";
 import { encodeHead, type Scan } from "./records.ts";
 
 /** The parts of a record, head first, that are written one after the other. */
-export function encodeRun(run: LineRun): readonly [Buffer<ArrayBuffer>, Uint8Array<ArrayBuffer>] {
+export function encodeRun(run: LineRun, seed: number): readonly [Buffer<ArrayBuffer>, Uint8Array<ArrayBuffer>] {
   const payload = run.kind === "chunk" ? run.bytes : encodeGap(run);
-  return [encodeHead(run.kind, run, payload), payload];
+  return [encodeHead(run.kind, run, payload, seed), payload];
 }
 
 /** Numbers whose lines are lost in a damaged segment. */

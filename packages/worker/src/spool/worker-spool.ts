@@ -1,8 +1,9 @@
 import { mkdir, rename, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
-import { AttemptFiles } from "./attempt-files.ts";
+import { AttemptFiles, SEGMENT_BYTES } from "./attempt-files.ts";
 import type { LineQueue } from "./line-queue.ts";
 import { folderName, NOBODY, ownToken } from "./owners.ts";
+import { seedOf } from "./records.ts";
 import type { SpoolConfig } from "./spool-config.ts";
 import { encodeNote, type SpoolNote } from "./spool-note.ts";
 
@@ -74,6 +75,9 @@ export class WorkerSpool {
     const files = new AttemptFiles({
       folder: () => this.#open(),
       prefix: String(++this.#attempts).padStart(6, "0"),
+      seed: seedOf(this.#writer.incarnation),
+      // Lines are dropped by the segment: it is to be a small part of all.
+      segmentBytes: Math.min(SEGMENT_BYTES, Math.floor(this.config.bytes / 16)),
       note: () => encodeNote(note),
       onDamage: ({ path }) => this.#host.notice(`a segment of the spool is damaged and was set aside: ${path}`),
     });

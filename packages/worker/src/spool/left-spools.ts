@@ -1,0 +1,186 @@
+import { readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { AttemptFiles, readSegmentName, setAside, type Segment } from "./attempt-files.ts";
+import { folderName, NOBODY, ownerState, ownToken, readFolderName, type OwnerState, type SpoolName } from "./owners.ts";
+import { scanRecords, seedOf } from "./records.ts";
+import { lastLineOf } from "./segment-runs.ts";
+import { decodeNote, encodeNote, type SpoolNote } from "./spool-note.ts";
+
+/** An owner that cannot be asked whether it lives is gone when its folder was not touched for so long, milliseconds. */
+const goneAfterMs = 60_000;
+
+/** What a process left, or still has, in a folder of spools. */
+export interface LeftSpool {
+  readonly path: string;
+  readonly name: SpoolName;
+  readonly owner: Exclude<OwnerState, "elsewhere">;
+}
+
+/** What is left of one attempt. */
+export interface LeftAttempt {
+  /** Names its files. */
+  readonly prefix: string;
+  readonly folder: string;
+  /** Undefined: it cannot be read any more. */
+  readonly note: SpoolNote | undefined;
+  readonly segments: Segment[];
+  /** All lines below this number were acknowledged, as far as it was noted. */
+  readonly ackedLine: number;
+  /** The number after the last line. */
+  readonly nextLine: number;
+  readonly bytes: number;
+  /** Segments that are damaged. */
+  readonly damaged: readonly string[];
+}
+
+/** The spools in a folder; none if there is no such folder. */
+export async function listSpools(folder: string): Promise<LeftSpool[]> {
+  const spools: LeftSpool[] = [];
+  for (const entry of await namesIn(folder)) {
+    const name = readFolderName(entry);
+    if (!name) continue;
+    const path = join(folder, entry);
+    spools.push({ path, name, owner: await stateOf(name.owner, path) });
+  }
+  return spools;
+}
+
+/**
+ * Makes a spool whose owner is gone this process's own. Returns where it is then; undefined: somebody else was first, or its owner
+ * lives.
+ */
+export async function claimSpool({ path, name, owner }: LeftSpool): Promise<string | undefined> {
+  if (owner === "alive") return undefined;
+  const claimed = join(path, "..", folderName({ ...name, owner: ownToken() }));
+  try {
+    await rename(path, claimed);
+    return claimed;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Gives a claimed spool back: removes it if nothing is left in it, else leaves it to others. */
+export async function releaseSpool(path: string, name: SpoolName): Promise<void> {
+  try {
+    await rmdir(path);
+  } catch {
+    await rename(path, join(path, "..", folderName({ ...name, owner: NOBODY }))).catch(() => undefined);
+  }
+}
+
+/** What a spool holds of each attempt, by their order. Reads and checks everything. */
+export async function readSpool(path: string): Promise<LeftAttempt[]> {
+  const files = new Map<string, { name: string; number: number }[]>();
+  for (const name of await namesIn(path)) {
+    const segment = readSegmentName(name);
+    if (!segment) continue;
+    const list = files.get(segment.prefix) ?? [];
+    list.push({ name, number: segment.number });
+    files.set(segment.prefix, list);
+  }
+  const attempts: LeftAttempt[] = [];
+  for (const [prefix, names] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    names.sort((a, b) => a.number - b.number);
+    attempts.push(
+      await readAttempt(
+        path,
+        prefix,
+        names.map(({ name }) => name),
+      ),
+    );
+  }
+  return attempts;
+}
+
+/** The files of a claimed attempt, to be delivered. Damaged segments get a second name, under which they stay. */
+export async function openAttempt(left: LeftAttempt, onDamage: (path: string) => void): Promise<AttemptFiles> {
+  for (const path of left.damaged) {
+    await setAside(path);
+    onDamage(path);
+  }
+  const { note } = left;
+  return new AttemptFiles({
+    folder: () => Promise.resolve(left.folder),
+    prefix: left.prefix,
+    seed: seedIn(left.folder),
+    note: () => (note ? encodeNote(note) : new Uint8Array()),
+    segments: left.segments,
+    onDamage: () => undefined,
+  });
+}
+
+/** Files that were set aside because they are damaged. */
+export async function damagedFiles(path: string): Promise<string[]> {
+  return (await namesIn(path)).filter((name) => name.endsWith(".damaged")).map((name) => join(path, name));
+}
+
+/** Removes a spool with all that is in it. */
+export async function removeSpool(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}
+
+async function readAttempt(folder: string, prefix: string, names: readonly string[]): Promise<LeftAttempt> {
+  const seed = seedIn(folder);
+  const segments: Segment[] = [];
+  const damaged: string[] = [];
+  let note: SpoolNote | undefined;
+  let ackedLine = 0;
+  for (const name of names) {
+    const path = join(folder, name);
+    const bytes = await readFile(path);
+    const scan = scanRecords(bytes, seed);
+    let firstLine: number | undefined;
+    for (const { head, payload } of scan.records) {
+      if (head.kind !== "ack") firstLine ??= head.firstLine;
+      if (!payload) continue;
+      if (head.kind === "note") note = decodeNote(payload) ?? note;
+      else if (head.kind === "ack") ackedLine = Math.max(ackedLine, head.firstLine);
+    }
+    const before = segments.at(-1);
+    const from = firstLine ?? before?.nextLine ?? 1;
+    // Numbers between two segments are lost: the older one has them as a gap.
+    if (before && from > before.nextLine) {
+      before.nextLine = from;
+      if (!damaged.includes(before.path)) damaged.push(before.path);
+    }
+    if (scan.isDamaged) damaged.push(path);
+    const nextLine = Math.max(from, lastLineOf(scan) ?? from);
+    segments.push({ path, firstLine: from, nextLine, bytes: bytes.length, mayHoldDebug: true, isDropped: false });
+  }
+  const first = segments[0]?.firstLine ?? 1;
+  const acked = Math.max(ackedLine, first);
+  return {
+    prefix,
+    folder,
+    note,
+    segments,
+    ackedLine: acked,
+    nextLine: Math.max(acked, segments.at(-1)?.nextLine ?? first),
+    bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
+    damaged,
+  };
+}
+
+function seedIn(folder: string): number {
+  return seedOf(readFolderName(basename(folder))?.incarnation ?? "");
+}
+
+async function stateOf(owner: string, path: string): Promise<LeftSpool["owner"]> {
+  const state = ownerState(owner);
+  if (state !== "elsewhere") return state;
+  try {
+    return Date.now() - (await stat(path)).mtimeMs > goneAfterMs ? "dead" : "alive";
+  } catch {
+    // It has just been taken over.
+    return "alive";
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch {
+    return [];
+  }
+}
