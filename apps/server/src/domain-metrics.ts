@@ -23,6 +23,7 @@ export function addDomainMetrics(registry: Registry, { jobs, workers, store, wat
     ["signalbox_ingest_chunks_total", "Chunks received", () => counts.chunks],
     ["signalbox_ingest_lines_total", "Lines acknowledged", () => counts.lines],
     ["signalbox_ingest_bytes_total", "Bytes of chunks received", () => counts.bytes],
+    ["signalbox_ingest_late_lines_total", "Lines acknowledged as late evidence", () => counts.lateLines],
     ["signalbox_ingest_refused_total", "Chunks refused", () => counts.refused],
     ["signalbox_ingest_pending_bytes", "Bytes of chunks received and not yet on disk", () => budget.usedBytes],
     ["signalbox_store_commits_total", "Commits of the store", () => store.stats().commits],

@@ -121,6 +121,7 @@ describe("a process that wakes after its attempt was given up for another one", 
     goesOn.lines(["and on"], 2);
     await goesOn.acknowledged(3);
     expect(goesOn.acks.some(({ late }) => late)).toBe(false);
+    expect(room.domain.domain.workers.ingest.counts).toMatchObject({ lines: 7, lateLines: 2 });
     expect((await room.domain.jobs.getJob({ jobId })).vitals?.lines).toBe(2n);
   });
 

@@ -25,11 +25,13 @@ export interface IngestCounts {
   lines: number;
   bytes: number;
   refused: number;
+  /** Of `lines`, those that are late evidence. */
+  lateLines: number;
 }
 
 /** Takes lines from workers to the attempts' logs and acknowledges what is on disk. */
 export class LogIngest {
-  readonly counts: IngestCounts = { chunks: 0, lines: 0, bytes: 0, refused: 0 };
+  readonly counts: IngestCounts = { chunks: 0, lines: 0, bytes: 0, refused: 0, lateLines: 0 };
   readonly budget: IngestBudget;
   readonly #jobs: Jobs;
   readonly #logs: Logs;
@@ -110,8 +112,9 @@ export class LogIngest {
       counts: this.counts,
       stored: (lines) => {
         this.counts.lines += lines;
-        if (late) late.note().catch(fail);
-        else this.#stored(log);
+        if (!late) return this.#stored(log);
+        this.counts.lateLines += lines;
+        late.note().catch(fail);
       },
       failed: (error) => this.#failed(open, door, error),
       changed,
