@@ -7,6 +7,7 @@ import { JobService, LiveService, LogService } from "@signalbox/protocol";
 export interface ProgramClients {
   readonly jobs: Client<typeof JobService>;
   readonly logs: Client<typeof LogService>;
+  readonly live: Client<typeof LiveService>;
 }
 
 /** Clients over gRPC-Web on HTTP/1.1, as a browser uses them. */
@@ -24,7 +25,11 @@ function bearer(tokenFile: string): Interceptor {
 
 export function programClients(port: number, tokenFile: string): ProgramClients {
   const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${port}`, interceptors: [bearer(tokenFile)] });
-  return { jobs: createClient(JobService, transport), logs: createClient(LogService, transport) };
+  return {
+    jobs: createClient(JobService, transport),
+    logs: createClient(LogService, transport),
+    live: createClient(LiveService, transport),
+  };
 }
 
 export function webClients(port: number, tokenFile: string): WebClients {

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Behaviour } from "./proxy.ts";
 import type { Room } from "./room.ts";
+import { until } from "./until.ts";
 
 /** One thing that happens to a room. Seats are numbered from 0. Times are milliseconds. */
 export type Fault =
@@ -51,8 +52,15 @@ export async function inflict(room: Room, fault: Fault): Promise<void> {
       await Promise.all(proxies.map((proxy) => proxy.set({ mode: "pass" })));
       return;
     }
-    case "server clock":
-      return writeFile(room.clockFile, String(fault.aheadMs));
+    case "server clock": {
+      await writeFile(room.clockFile, String(fault.aheadMs));
+      const toleranceMs = 60_000;
+      await until(
+        "the server's clock jumps",
+        async () => Math.abs((await room.serverAheadMs()) - fault.aheadMs) < toleranceMs,
+      );
+      return;
+    }
     case "worker clock":
       return writeFile(seatOf(fault.seat).clockFile, String(fault.aheadMs));
   }
@@ -88,8 +96,8 @@ export function describeFault(fault: Fault): string {
       return `the network of ${whose} ${what} for ${fault.forMs / 1000} s`;
     }
     case "server clock":
-      return `the server's clock is ${fault.aheadMs / 1000} s ahead`;
+      return `the server's clock jumps to ${fault.aheadMs / 1000} s ahead`;
     case "worker clock":
-      return `the clock of worker ${fault.seat + 1} is ${fault.aheadMs / 1000} s ahead`;
+      return `the clock of worker ${fault.seat + 1} jumps to ${fault.aheadMs / 1000} s ahead`;
   }
 }

@@ -1,3 +1,4 @@
+import { describeFault, type Fault } from "./fault.ts";
 import { Dice, planKills, type Round } from "./plan.ts";
 import { play, type Outcome, type Scenario } from "./scenario.ts";
 import { describeVerdict } from "./verdict.ts";
@@ -36,6 +37,8 @@ export interface PartResult {
   readonly seed: number;
   readonly linesPerSecond: number;
   readonly outcomes: readonly Outcome[];
+  /** Rooms that did not come back by themselves, or could not be judged. */
+  readonly failures: readonly string[];
 }
 
 const workers = 4;
@@ -43,7 +46,10 @@ const workers = 4;
 const killsOfRoom = 25;
 const hourMs = 3_600_000;
 
-/** Plays the parts one after the other. `done` is called with each as soon as it is judged. Rejects if a room does not heal. */
+/**
+ * Plays the parts one after the other. `done` is called after each room with what came of its part up to then. Resolves with whether every
+ * promise was kept.
+ */
 export async function playLong(
   options: LongOptions,
   seed: number,
@@ -54,24 +60,32 @@ export async function playLong(
   const dice = new Dice(seed);
   let isSound = true;
   for (const part of options.parts) {
-    const { did, rooms } = partsOf(part, options, dice);
-    say(`── ${part}: ${did}, ${linesPerSecond.toLocaleString("en")} lines a second`);
+    const rooms = roomsOf(part, options, dice);
     const outcomes: Outcome[] = [];
+    const failures: string[] = [];
     for (const [i, room] of rooms.entries()) {
+      say(`── ${part}, room ${i + 1} of ${rooms.length}, ${linesPerSecond.toLocaleString("en")} lines a second`);
       const rates = Array.from({ length: workers }, () => linesPerSecond / workers);
-      const outcome = await play({ seed: seed + i, rates, healsWithinMs: 300_000, say, ...room });
-      for (const verdict of outcome.verdicts) say(describeVerdict(verdict));
-      outcomes.push(outcome);
+      try {
+        const outcome = await play({ seed: seed + i, rates, healsWithinMs: 300_000, say, ...room });
+        for (const verdict of outcome.verdicts) say(describeVerdict(verdict));
+        outcomes.push(outcome);
+        isSound &&= outcome.verdicts.every(({ broken }) => broken.length === 0);
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+        say(`the room failed: ${failures.at(-1) ?? ""}`);
+        isSound = false;
+      }
+      const did = describeFaults(rooms.slice(0, i + 1).flatMap(({ rounds }) => rounds));
+      await done({ part, did, seed, linesPerSecond, outcomes, failures });
     }
-    isSound &&= outcomes.every(({ verdicts }) => verdicts.every(({ broken }) => broken.length === 0));
-    await done({ part, did, seed, linesPerSecond, outcomes });
   }
   return isSound;
 }
 
 type Happening = Pick<Scenario, "rounds" | "clocks">;
 
-function partsOf(part: PartName, options: LongOptions, dice: Dice): { did: string; rooms: readonly Happening[] } {
+function roomsOf(part: PartName, options: LongOptions, dice: Dice): readonly Happening[] {
   const { serverKills, workerKills, stopSeconds, partitionSeconds } = options;
   switch (part) {
     case "kills": {
@@ -79,34 +93,44 @@ function partsOf(part: PartName, options: LongOptions, dice: Dice): { did: strin
       const rooms = [];
       for (let from = 0; from < rounds.length; from += killsOfRoom)
         rooms.push({ rounds: rounds.slice(from, from + killsOfRoom) });
-      return { did: `kill -9 of the server ${serverKills} times and of workers ${workerKills} times`, rooms };
+      return rooms;
     }
     case "stops": {
       const rounds = stopSeconds.flatMap((seconds): Round[] => [
         { afterMs: 1000, faults: [{ kind: "stop server", forMs: seconds * 1000 }] },
         { afterMs: 1000, faults: [{ kind: "stop worker", seat: dice.roll(0, workers - 1), forMs: seconds * 1000 }] },
       ]);
-      return { did: `SIGSTOP of server and worker for ${stopSeconds.join(", ")} s each`, rooms: [{ rounds }] };
+      return [{ rounds }];
     }
     case "partition": {
       const forMs = partitionSeconds * 1000;
-      const rounds: Round[] = [
-        { afterMs: 1000, faults: [{ kind: "network", seat: "all", behaviour: { mode: "stall" }, forMs }] },
-      ];
-      return { did: `nothing passes between workers and server for ${partitionSeconds} s`, rooms: [{ rounds }] };
+      const faults: Fault[] = [{ kind: "network", seat: "all", behaviour: { mode: "stall" }, forMs }];
+      return [{ rounds: [{ afterMs: 1000, faults }] }];
     }
     case "clocks": {
-      const jumps = [hourMs, -hourMs, 0];
-      const rounds = jumps.flatMap((aheadMs): Round[] => [
+      const rounds = [hourMs, -hourMs, 0].flatMap((aheadMs): Round[] => [
         { afterMs: 2000, faults: [{ kind: "server clock", aheadMs }] },
         { afterMs: 2000, faults: [{ kind: "worker clock", seat: 0, aheadMs: -aheadMs }] },
         // A link that is made while clocks disagree.
         { afterMs: 1000, faults: [{ kind: "kill server" }] },
       ]);
-      return {
-        did: "the server's clock an hour ahead, an hour behind and right again, that of a worker the other way round",
-        rooms: [{ rounds, clocks: true }],
-      };
+      return [{ rounds, clocks: true }];
     }
   }
+}
+
+/** What happened, for people: `the server is killed (8 times); worker 1 is killed`. */
+function describeFaults(rounds: readonly Round[]): string {
+  const times = new Map<string, number>();
+  for (const fault of rounds.flatMap(({ faults }) => faults)) {
+    // Of kills and cuts it does not matter to whom they happened, or where exactly.
+    const what =
+      fault.kind === "kill worker"
+        ? "a worker is killed"
+        : fault.kind === "network" && fault.behaviour.mode === "cut"
+          ? "a worker's connections are cut midway"
+          : describeFault(fault);
+    times.set(what, (times.get(what) ?? 0) + 1);
+  }
+  return [...times].map(([what, count]) => (count > 1 ? `${what} (${count} times)` : what)).join("; ");
 }

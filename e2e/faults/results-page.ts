@@ -18,7 +18,7 @@ export async function writeResult(result: PartResult): Promise<void> {
   await writeFile(page, await format(written, { parser: "markdown", printWidth: 120 }));
 }
 
-function describe({ did, seed, linesPerSecond, outcomes }: PartResult): string {
+function describe({ did, seed, linesPerSecond, outcomes, failures }: PartResult): string {
   const sum = (figure: (outcome: PartResult["outcomes"][number]) => number) =>
     outcomes.reduce((total, outcome) => total + figure(outcome), 0).toLocaleString("en", { maximumFractionDigits: 0 });
   const readers = [...new Set(outcomes.flatMap(({ verdicts }) => verdicts.map(({ reader }) => reader)))];
@@ -35,13 +35,14 @@ function describe({ did, seed, linesPerSecond, outcomes }: PartResult): string {
   });
   const head = ["who read", ...lineClasses, "promises broken"];
   return [
-    `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, seed ${seed}, ${machine()}: ${did}, at ` +
-      `${linesPerSecond.toLocaleString("en")} lines a second. ${sum(({ lines }) => lines)} lines were printed in ` +
+    `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, seed ${seed}, ${machine()}, ` +
+      `${linesPerSecond.toLocaleString("en")} lines a second asked for: ${did}. ${sum(({ lines }) => lines)} lines were printed in ` +
       `${sum(({ seconds }) => seconds)} s; streams of readers broke ${sum(({ breaks }) => breaks)} times.`,
     "",
     `| ${head.join(" | ")} |`,
     `| ${head.map((_, i) => (i === 0 ? "---" : "---:")).join(" | ")} |`,
     ...rows,
+    ...failures.map((failure) => `\nA room failed: ${failure}.`),
   ].join("\n");
 }
 

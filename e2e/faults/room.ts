@@ -151,6 +151,14 @@ export class Room {
     seat.job = await this.#startJob(seat);
   }
 
+  /** How far the server's wall clock is ahead of this process's, milliseconds. */
+  async serverAheadMs(): Promise<number> {
+    const request = { subscriptions: [{ id: "jobs", kind: { case: "jobs" as const, value: {} } }] };
+    for await (const { message } of this.clients.live.watch(request))
+      if (message.case === "hello") return Number(message.value.serverTimeUs) / 1000 - Date.now();
+    throw new Error("the server has not said hello");
+  }
+
   /** What the oracle was told, by job. */
   async told(): Promise<Map<string, Told>> {
     return new Map((await this.oracle.told()).map((told) => [told.job, told]));
