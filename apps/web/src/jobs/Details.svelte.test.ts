@@ -70,6 +70,14 @@ test("a worker without a spool that never lost its link says so; one that is sil
   expect(fact("Spool")).toBe("");
 });
 
+test("while the page is not live it tells how the link was", async () => {
+  room.setVitals({ jobId: "alpha", attempt: 1, asOfUs: 1n, link });
+  await openDetails();
+  await until(() => fact("Link").startsWith("connected"));
+  room.cut();
+  await until(() => fact("Link") === "was connected" && fact("Buffered") === "was 912 MB");
+});
+
 test("secrets that were masked are counted, and what is missing has its exact extent and leads there", async () => {
   const entries = marked(
     numbered(1, 101),

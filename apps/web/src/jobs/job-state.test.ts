@@ -1,6 +1,6 @@
 import { JobState, RunMode } from "@signalbox/protocol";
 import { describe, expect, test } from "vitest";
-import { needsPerson, seenState } from "./job-state.ts";
+import { seenState } from "./job-state.ts";
 import { jobRecord, runValue } from "./samples.ts";
 
 const wants = (mode: RunMode) => ({ generation: 2n, levers: [{ generation: 2n, value: runValue(mode) }] });
@@ -33,13 +33,4 @@ describe("the word for a job's state", () => {
     expect(running(RunMode.RUN)).toMatchObject({ between: false, ended: false });
     expect(seenState(jobRecord({ state: JobState.FAILED }))).toMatchObject({ between: false, ended: true });
   });
-});
-
-test("lost jobs and those that failed within a day need a person", () => {
-  const dayMs = 86_400_000;
-  expect(needsPerson(jobRecord({ state: JobState.LOST }), 0)).toBe(true);
-  const failed = jobRecord({ state: JobState.FAILED, endedAtUs: 1_000_000n });
-  expect(needsPerson(failed, dayMs)).toBe(true);
-  expect(needsPerson(failed, dayMs + 1000)).toBe(false);
-  expect(needsPerson(jobRecord({ state: JobState.RUNNING }), 0)).toBe(false);
 });

@@ -1,6 +1,6 @@
 import { JobState, RunMode } from "@signalbox/protocol";
 import { expect, test } from "vitest";
-import { countViews, inView, parseView, sortJobs } from "./job-views.ts";
+import { countViews, parseView, viewJobs, type JobView } from "./job-views.ts";
 import { priorityValue } from "./priority.ts";
 import { jobRecord, runValue } from "./samples.ts";
 
@@ -27,26 +27,28 @@ const jobs = {
   doneYesterday: jobRecord({ id: "done-yesterday", state: JobState.CANCELED, endedAtUs: us(nowMs - 20 * hour) }),
 };
 
-test("each view shows what its name says", () => {
-  const shown = (view: Parameters<typeof inView>[1]) =>
-    Object.values(jobs)
-      .filter((job) => inView(job, view, nowMs))
-      .map((job) => job.id);
+test("each view shows what its name says: what needs a person first, the ended last, the line in its order", () => {
+  const shown = (view: JobView) => viewJobs(Object.values(jobs).reverse(), view, nowMs).map((job) => job.id);
   expect(shown("now")).toEqual([
-    "running",
+    "lost",
+    "starting",
     "running-newer",
+    "running",
+    "paused",
     "first-in-line",
     "second-in-line",
-    "starting",
-    "paused",
-    "lost",
     "done",
   ]);
-  expect(shown("needs-you")).toEqual(["lost", "failed"]);
-  expect(shown("running")).toEqual(["running", "running-newer", "starting"]);
+  expect(shown("needs-you")).toEqual(["failed", "lost"]);
+  expect(shown("running")).toEqual(["starting", "running-newer", "running"]);
   expect(shown("waiting")).toEqual(["first-in-line", "second-in-line"]);
   expect(shown("paused")).toEqual(["paused"]);
   expect(shown("ended-today")).toEqual(["failed", "done", "done-early"]);
+});
+
+test("a job that failed needs a person for a day", () => {
+  const at = (laterMs: number) => viewJobs([jobs.failed], "needs-you", nowMs - 3 * hour + laterMs).length;
+  expect([at(24 * hour - 1), at(24 * hour)]).toEqual([1, 0]);
 });
 
 test("counts agree with what the views show", () => {
@@ -60,22 +62,6 @@ test("counts agree with what the views show", () => {
   });
 });
 
-test("what needs a person comes first, the ended last, the line in its order", () => {
-  expect(sortJobs(Object.values(jobs).reverse(), nowMs).map((job) => job.id)).toEqual([
-    "failed",
-    "lost",
-    "starting",
-    "running-newer",
-    "running",
-    "paused",
-    "first-in-line",
-    "second-in-line",
-    "done",
-    "done-early",
-    "done-yesterday",
-  ]);
-});
-
 test("the line is that of the queue: a higher priority goes before an older job", () => {
   const waiting = (id: string, queuedAtUs: bigint, priority = 0) =>
     jobRecord({
@@ -85,7 +71,7 @@ test("the line is that of the queue: a higher priority goes before an older job"
       spec: { generation: 1n, levers: [{ generation: 1n, value: priorityValue(priority) }] },
     });
   const line = [waiting("old", 1n), waiting("urgent", 3n, 5), waiting("young", 2n), waiting("idle", 0n, -1)];
-  expect(sortJobs(line, nowMs).map((job) => job.id)).toEqual(["urgent", "old", "young", "idle"]);
+  expect(viewJobs(line, "waiting", nowMs).map((job) => job.id)).toEqual(["urgent", "old", "young", "idle"]);
 });
 
 test("an unknown view in the URL is Now", () => {

@@ -1,5 +1,5 @@
 import { JobState, type JobRecord } from "@signalbox/protocol";
-import { currentAttempt, needsPerson, seenState } from "./job-state.ts";
+import { currentAttempt, seenState } from "./job-state.ts";
 import { wantedPriority } from "./priority.ts";
 
 /** The saved views of the jobs page, in the order in which they are shown. The id is what the URL says. */
@@ -22,38 +22,39 @@ export function parseView(text: string | null): JobView {
 
 /** Whether a view shows a job. *Now* is what has not ended, or ended within two hours. `nowMs` is the server's clock. */
 export function inView(job: JobRecord, view: JobView, nowMs: number): boolean {
-  const { ended } = seenState(job);
-  switch (view) {
-    case "now":
-      return !ended || nowMs - Number(job.endedAtUs) / 1000 < 7_200_000;
-    case "needs-you":
-      return needsPerson(job, nowMs);
-    case "running":
-      return job.state === JobState.RUNNING || (job.state === JobState.QUEUED && currentAttempt(job) !== undefined);
-    case "waiting":
-      return job.state === JobState.QUEUED && currentAttempt(job) === undefined;
-    case "paused":
-      return job.state === JobState.PAUSED;
-    case "ended-today":
-      return ended && Number(job.endedAtUs) / 1000 >= new Date(nowMs).setHours(0, 0, 0, 0);
-  }
+  return isShown(factsOf(job), view, momentOf(nowMs));
 }
 
 /** How many jobs each view shows. */
 export function countViews(jobs: Iterable<JobRecord>, nowMs: number): Record<JobView, number> {
   const counts = { now: 0, "needs-you": 0, running: 0, waiting: 0, paused: 0, "ended-today": 0 };
-  for (const job of jobs) for (const { id } of jobViews) if (inView(job, id, nowMs)) counts[id]++;
+  const moment = momentOf(nowMs);
+  for (const job of jobs) {
+    const facts = factsOf(job);
+    for (const { id } of jobViews) if (isShown(facts, id, moment)) counts[id]++;
+  }
   return counts;
 }
 
 /**
- * Orders jobs: first what needs a person, then what is under way, running, paused, waiting (as the queue does: higher priority, then the
- * older job, first), then what has ended (newest first).
+ * The jobs that a view shows, in order: first what needs a person, then what is under way, running, paused, waiting (as the queue does:
+ * higher priority, then the older job, first), then what has ended (newest first).
  */
-export function sortJobs(jobs: JobRecord[], nowMs: number): JobRecord[] {
-  const keyed = jobs.map((job) => ({ job, rank: rank(job, nowMs), priority: queuePriority(job), time: time(job) }));
-  keyed.sort((a, b) => a.rank - b.rank || b.priority - a.priority || b.time - a.time || (a.job.id < b.job.id ? -1 : 1));
-  return keyed.map(({ job }) => job);
+export function viewJobs(jobs: Iterable<JobRecord>, view: JobView, nowMs: number): JobRecord[] {
+  const moment = momentOf(nowMs);
+  const shown: { readonly job: JobRecord; readonly rank: number; readonly facts: JobFacts }[] = [];
+  for (const job of jobs) {
+    const facts = factsOf(job);
+    if (isShown(facts, view, moment)) shown.push({ job, facts, rank: isNeedy(facts, moment) ? 0 : facts.rank });
+  }
+  shown.sort(
+    (a, b) =>
+      a.rank - b.rank ||
+      b.facts.priority - a.facts.priority ||
+      b.facts.time - a.facts.time ||
+      (a.job.id < b.job.id ? -1 : 1),
+  );
+  return shown.map(({ job }) => job);
 }
 
 /** How many of `jobs` are not among `known`. */
@@ -62,23 +63,77 @@ export function countNew(jobs: readonly JobRecord[], known: readonly JobRecord[]
   return jobs.reduce((count, job) => count + (ids.has(job.id) ? 0 : 1), 0);
 }
 
-function rank(job: JobRecord, nowMs: number): number {
-  if (needsPerson(job, nowMs)) return 0;
+/** What places a job in views, whatever the time is. */
+interface JobFacts {
+  readonly view: "running" | "waiting" | "paused" | undefined;
+  /** When it ended, milliseconds since the Unix epoch; undefined if it has not. */
+  readonly endedMs: number | undefined;
+  readonly isLost: boolean;
+  readonly hasFailed: boolean;
+  /** Its place among jobs that need nobody: smaller comes first. */
+  readonly rank: number;
+  /** The priority of a job that waits; of others it says nothing. */
+  readonly priority: number;
+  /** What decides among equals: greater comes first. */
+  readonly time: number;
+}
+
+/** Records never change, and most of ten thousand are the same as before: what is known of them is kept with them. */
+const known = new WeakMap<JobRecord, JobFacts>();
+
+function factsOf(job: JobRecord): JobFacts {
+  let facts = known.get(job);
+  if (!facts) known.set(job, (facts = describe(job)));
+  return facts;
+}
+
+function describe(job: JobRecord): JobFacts {
   const { ended, between } = seenState(job);
-  if (ended) return 5;
-  if (between) return 1;
-  if (job.state === JobState.RUNNING) return 2;
-  return job.state === JobState.PAUSED ? 3 : 4;
+  const waits = job.state === JobState.QUEUED && currentAttempt(job) === undefined;
+  const runs = job.state === JobState.RUNNING || (job.state === JobState.QUEUED && !waits);
+  const isPaused = job.state === JobState.PAUSED;
+  return {
+    view: runs ? "running" : waits ? "waiting" : isPaused ? "paused" : undefined,
+    endedMs: ended ? Number(job.endedAtUs) / 1000 : undefined,
+    isLost: job.state === JobState.LOST,
+    hasFailed: job.state === JobState.FAILED,
+    rank: ended ? 5 : between ? 1 : job.state === JobState.RUNNING ? 2 : isPaused ? 3 : 4,
+    priority: waits ? wantedPriority(job) : 0,
+    time: timeOf(job),
+  };
 }
 
-/** The priority of a job that waits; of others it says nothing. */
-function queuePriority(job: JobRecord): number {
-  return job.state === JobState.QUEUED && !currentAttempt(job) ? wantedPriority(job) : 0;
-}
-
-/** What decides among equals: greater comes first. */
-function time(job: JobRecord): number {
+function timeOf(job: JobRecord): number {
   if (job.endedAtUs > 0n) return Number(job.endedAtUs);
   if (job.state === JobState.QUEUED) return -Number(job.queuedAtUs || job.createdAtUs);
   return Number(job.startedAtUs || job.createdAtUs);
+}
+
+/** A moment, and when its day began here. Milliseconds since the Unix epoch. */
+interface Moment {
+  readonly nowMs: number;
+  readonly dayMs: number;
+}
+
+function momentOf(nowMs: number): Moment {
+  return { nowMs, dayMs: new Date(nowMs).setHours(0, 0, 0, 0) };
+}
+
+/** Whether the job needs a person: it is lost, or it failed within the last day. */
+function isNeedy({ isLost, hasFailed, endedMs }: JobFacts, { nowMs }: Moment): boolean {
+  return isLost || (hasFailed && nowMs - (endedMs ?? 0) < 86_400_000);
+}
+
+function isShown(facts: JobFacts, view: JobView, moment: Moment): boolean {
+  const { endedMs } = facts;
+  switch (view) {
+    case "now":
+      return endedMs === undefined || moment.nowMs - endedMs < 7_200_000;
+    case "needs-you":
+      return isNeedy(facts, moment);
+    case "ended-today":
+      return endedMs !== undefined && endedMs >= moment.dayMs;
+    default:
+      return facts.view === view;
+  }
 }

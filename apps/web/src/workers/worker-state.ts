@@ -110,6 +110,12 @@ function silentText(heardMs: number, connected: boolean, nowMs: number): string 
   return left > 0 ? `${silence}, lost in ${seconds(left + 999)}` : silence;
 }
 
+/** The state of a link in a word. */
+export function linkWord({ state }: WorkerLink): "connected" | "silent" | "lost" {
+  if (state === WorkerLinkState.LOST) return "lost";
+  return state === WorkerLinkState.SILENT ? "silent" : "connected";
+}
+
 /** How the worker of a job is heard: `connected, heard 0.4 s ago`. `nowMs` is the server's clock. */
 export function linkText(link: WorkerLink, nowMs: number): string {
   const heard = heardMs({ link });
