@@ -158,7 +158,7 @@ test("the secrets of a command are nowhere: not in the store, a spool, the serve
       .map(({ value }) => value?.value)
       .find((value) => value?.case === "parameters");
     expect(parameters?.value.parameters).toMatchObject({
-      command: expect.arrayContaining(["--password", "[redacted]", "--header=[redacted]"]) as unknown,
+      command: expect.arrayContaining(["--password", "[redacted]", "--header=[redacted]"]),
     });
     expect(text).toContain("cannot go on with [redacted]\n");
     expect(text).toContain(

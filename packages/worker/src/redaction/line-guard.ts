@@ -41,6 +41,8 @@ class GuardedSplitter implements PieceCutter {
   #isClear = false;
   /** The next piece holds bytes from before, too. */
   #isMixed = false;
+  /** A piece of the newest bytes had something that a pattern needs. */
+  #isSuspect = false;
 
   constructor(redactor: Redactor, take: TakePiece, masked: () => void) {
     this.#redactor = redactor;
@@ -82,7 +84,9 @@ class GuardedSplitter implements PieceCutter {
       return;
     }
     this.#isMixed = this.#splitter.expiresAtMs !== undefined;
-    this.#isClear = !this.#lines.mayMatch(bytes);
+    // Where the lines before had to be looked at one by one, these most likely have to, too.
+    this.#isClear = !this.#isSuspect && !this.#lines.mayMatch(bytes);
+    this.#isSuspect = false;
     this.#splitter.write(bytes, atMs);
     this.#isClear = false;
   }
@@ -95,7 +99,11 @@ class GuardedSplitter implements PieceCutter {
     }
     // A piece that was cut because it is full may leave some bytes to the next.
     this.#isMixed &&= bytes.length > MAX_PIECE_BYTES - 4;
-    const masked = lines.mask(asBuffer(bytes));
+    let masked: Buffer | undefined;
+    if (lines.isInside || lines.mayMatch(bytes)) {
+      this.#isSuspect = true;
+      masked = lines.mask(asBuffer(bytes));
+    }
     if (masked) this.#takeMasked(masked, continues, timeMs);
     else this.#take(bytes, continues, timeMs);
   }
@@ -112,5 +120,5 @@ class GuardedSplitter implements PieceCutter {
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }

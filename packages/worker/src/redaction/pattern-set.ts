@@ -12,14 +12,14 @@ export interface SecretPattern {
   readonly pattern: string;
   /** One of these is in every text that matches. Default: what can be read from the pattern. */
   readonly anyOf?: readonly string[];
-  /** This is in every text that matches, too. */
+  /** This character of ASCII is in every text that matches, too, after that. */
   readonly also?: string;
 }
 
 interface Compiled {
   /** Compiled when it is needed first: most defaults never are. */
   readonly regex: () => RE2JS;
-  readonly also: string | undefined;
+  readonly also: number | undefined;
 }
 
 interface Needle {
@@ -70,26 +70,17 @@ export class PatternSet {
 
   /** Whether any pattern may match in any line of these bytes. */
   mayMatch(bytes: Uint8Array): boolean {
-    if (this.#always.length > 0) return true;
-    let found = false;
-    this.#eachNeedle(bytes, () => {
-      found = true;
-      return false;
-    });
-    return found;
+    return this.#always.length > 0 || this.#scan(bytes, undefined);
   }
 
   /** What of a line is secret. Undefined: nothing. */
   find(line: Buffer): Covered | undefined {
     const candidates = new Set(this.#always);
-    this.#eachNeedle(line, (pattern) => {
-      candidates.add(pattern);
-      return true;
-    });
+    this.#scan(line, candidates);
     const ranges: [number, number][] = [];
     for (const i of candidates) {
       const pattern = this.#patterns[i];
-      if (pattern && (!pattern.also || line.includes(pattern.also))) collect(pattern.regex(), line, ranges);
+      if (pattern) collect(pattern.regex(), line, ranges);
     }
     if (ranges.length === 0) return undefined;
     const covered = new Covered();
@@ -97,16 +88,30 @@ export class PatternSet {
     return covered;
   }
 
-  /** Calls back with the pattern of each needle that is there, until told to end. */
-  #eachNeedle(bytes: Uint8Array, visit: (pattern: number) => boolean): void {
+  /** Adds the patterns that may match to `into`, and returns whether there are any; without `into`, at the first. */
+  #scan(bytes: Uint8Array, into: Set<number> | undefined): boolean {
     const search = this.#search;
-    if (!search) return;
+    if (!search) return false;
     const { length } = bytes;
+    let found = false;
+    /** A pattern that does not match here, because of what it needs besides. */
+    let without = -2;
     for (let at = search.next(bytes, 0); at < length; at = search.next(bytes, at + 1)) {
       const needles = this.#needles.get(headAt(bytes, at));
       if (!needles) continue;
-      for (const needle of needles) if (beginsAt(needle.bytes, bytes, at) && !visit(needle.pattern)) return;
+      for (const { bytes: needle, pattern } of needles) {
+        if (pattern === without || into?.has(pattern) || !beginsAt(needle, bytes, at)) continue;
+        const also = this.#patterns[pattern]?.also;
+        if (also !== undefined && bytes.indexOf(also, at) < 0) {
+          without = pattern;
+          continue;
+        }
+        if (!into) return true;
+        into.add(pattern);
+        found = true;
+      }
     }
+    return found;
   }
 }
 
@@ -139,7 +144,7 @@ export function maskRanges(line: Buffer, covered: Covered, masked: () => void): 
 
 function lazily(pattern: SecretPattern): Compiled {
   let regex: RE2JS | undefined;
-  return { regex: () => (regex ??= compile(pattern)), also: pattern.also };
+  return { regex: () => (regex ??= compile(pattern)), also: pattern.also?.charCodeAt(0) };
 }
 
 function compile({ name, pattern }: SecretPattern): RE2JS {

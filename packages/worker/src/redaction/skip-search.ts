@@ -51,7 +51,10 @@ export class SkipSearch {
         if (begin >= 0) return begin;
       }
     }
-    return Math.min(at - step + 1, length);
+    // What is left is shorter than a window.
+    let rest = at - step + 1;
+    while (rest + 1 < length && ((places[((bytes[rest] ?? 0) << 8) | (bytes[rest + 1] ?? 0)] ?? 0) & 1) === 0) rest++;
+    return Math.min(rest, length);
   }
 
   /** The first place where a needle may begin that has the pair at `at`; -1: none. */
