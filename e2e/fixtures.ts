@@ -63,6 +63,11 @@ export class Signalbox {
     await this.#server.printed(/#code=\S+/);
   }
 
+  /** Where workers on this machine keep what the server does not have yet. */
+  get spool(): string {
+    return join(this.folder, "data", "spool");
+  }
+
   /** The server process. */
   get server(): Program {
     if (!this.#server) throw new Error("the server was not started");
@@ -89,6 +94,7 @@ export class Signalbox {
       SIGNALBOX_TOKEN_FILE: join(this.folder, "data", "token"),
       SIGNALBOX_WORKER_ID: id,
       SIGNALBOX_RECORDS: this.folder,
+      SIGNALBOX_SPOOL_DIR: this.spool,
       ...env,
     });
     this.#workers.add(worker);

@@ -47,6 +47,7 @@ export class Supervised {
           ...process.env,
           SIGNALBOX_URL: signalbox.workerUrl,
           SIGNALBOX_TOKEN_FILE: join(signalbox.folder, "data", "token"),
+          SIGNALBOX_SPOOL_DIR: signalbox.spool,
           ...env,
         },
         stdio: [file ?? (input === "pipe" ? "pipe" : "ignore"), echo === "dropped" ? "ignore" : "pipe", "pipe"],

@@ -1,8 +1,10 @@
 import { Argument, Command, InvalidArgumentError, Option, type CommanderError } from "commander";
+import { parseBytes } from "@signalbox/worker/spool-config";
 import { parseDuration } from "./durations.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { Invocation, type CommonOptions } from "./invocation.ts";
 import type { RunOptions } from "./verbs/run.ts";
+import type { SpoolAction } from "./verbs/spool.ts";
 import type { SteerOptions } from "./verbs/steer.ts";
 import { levelChoices, stateWords } from "./words.ts";
 
@@ -91,6 +93,16 @@ export function createProgram(version: string, run: ProgramRun): Command {
     .addOption(durationOption("--grace <time>", "how long what it leaves behind has to end by itself (default: 2s)"))
     .option("--leave", "do not end what it has started and left behind")
     .option("--keep-input-open", "people can send input on when standard input has ended")
+    .option("--no-spool", "keep what the server does not have yet in memory only")
+    .option("--spool-dir <folder>", "where it is kept (default: spool in the data folder)")
+    .addOption(bytesOption("--spool-size <bytes>", "how much of it may be kept, as 500M or 2G (default: 1G)"))
+    .addOption(
+      new Option("--spool-full <policy>", "what happens when it is full (default: the program waits)").choices([
+        "wait",
+        "drop-oldest-debug",
+        "drop-oldest",
+      ]),
+    )
     .option("--redact-env <name>", "variable whose value is a secret, whatever it is called; may be repeated", collect)
     .option(
       "--redact-except <name>",
@@ -304,6 +316,27 @@ export function createProgram(version: string, run: ProgramRun): Command {
   );
   verb(
     program
+      .command("spool")
+      .summary("list or deliver what killed processes left")
+      .description(
+        "Lists output that is kept on this machine because the server did not have it yet; delivers what processes left that are " +
+          "gone; writes out what cannot be delivered, or removes it.",
+      )
+      .addArgument(
+        new Argument("[action]", "what to do").choices(["list", "deliver", "export", "remove"]).default("list"),
+      )
+      .argument(
+        "[spool...]",
+        "beginnings of names, as the list has them (default for deliver: all that are for this server)",
+      )
+      .option("--all", "deliver jobs, too, that began under another address and that no server knows")
+      .option("--dir <folder>", "the folder (default: SIGNALBOX_SPOOL_DIR, or spool in the data folder)")
+      .option("--wide", "do not cut columns to the width of the terminal"),
+    async (invocation, action: SpoolAction, names: string[], options: object) =>
+      (await import("./verbs/spool.ts")).spool(invocation, action, names, options),
+  );
+  verb(
+    program
       .command("types")
       .summary("list job types")
       .description("Lists the job types that connected workers offer; one of them with its parameters.")
@@ -393,6 +426,16 @@ function durationOption(flags: string, description: string): Option {
       return parseDuration(text);
     } catch (error) {
       throw error instanceof CliError ? new InvalidArgumentError(`${error.message} ${error.hint}`) : error;
+    }
+  });
+}
+
+function bytesOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    try {
+      return parseBytes(text);
+    } catch (error) {
+      throw error instanceof TypeError ? new InvalidArgumentError(error.message) : error;
     }
   });
 }

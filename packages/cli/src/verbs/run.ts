@@ -1,4 +1,5 @@
 import { CannotStart, runCommand, UnsupportedPlatform } from "@signalbox/worker/process";
+import type { SpoolOptions, WhenFull } from "@signalbox/worker";
 import { findAddress } from "../address.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
@@ -14,11 +15,30 @@ export interface RunOptions {
   readonly grace?: number;
   readonly leave?: boolean;
   readonly keepInputOpen?: boolean;
+  /** False: output is kept in memory only. */
+  readonly spool: boolean;
+  readonly spoolDir?: string;
+  /** Bytes. */
+  readonly spoolSize?: number;
+  readonly spoolFull?: WhenFull;
   readonly redact: boolean;
   readonly redactDefaults: boolean;
   readonly redactEnv?: string[];
   readonly redactExcept?: string[];
   readonly redactPattern?: string[];
+}
+
+/** What is not said is left to the environment. */
+function spoolOptions({ spool, spoolDir, spoolSize, spoolFull }: RunOptions): { spool?: SpoolOptions | false } {
+  if (!spool) return { spool: false };
+  if (spoolDir === undefined && spoolSize === undefined && spoolFull === undefined) return {};
+  return {
+    spool: {
+      ...(spoolDir === undefined ? {} : { folder: spoolDir }),
+      ...(spoolSize === undefined ? {} : { bytes: spoolSize }),
+      ...(spoolFull === undefined ? {} : { whenFull: spoolFull }),
+    },
+  };
 }
 
 /** Runs a program here and as a job in the room. Resolves with its exit code; deals with signals itself. */
@@ -41,6 +61,7 @@ export async function run(
       ...(grace === undefined ? {} : { graceSeconds: grace / 1000 }),
       ...(leave === undefined ? {} : { leave }),
       ...(keepInputOpen === undefined ? {} : { keepInputOpen }),
+      ...spoolOptions(options),
       redact: {
         // What is not said here is left to the environment.
         ...(options.redact ? {} : { off: true }),

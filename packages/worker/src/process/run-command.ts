@@ -3,6 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { readConnectConfig, type ConnectOptions } from "../config.ts";
 import { readRedaction, type RedactOptions } from "../redaction/redact-options.ts";
 import { argumentSecrets } from "../redaction/secret-values.ts";
+import { readSpoolConfig, type SpoolOptions } from "../spool/spool-config.ts";
 import { startWorker } from "../start-worker.ts";
 import type { StartedHere, Worker } from "../worker.ts";
 import { exitCodeOf } from "./command-end.ts";
@@ -29,8 +30,10 @@ export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
   readonly keepInputOpen?: boolean;
   /** How long they have to end by themselves. Default 2. */
   readonly graceSeconds?: number;
-  /** Most bytes that wait for the server; then the command waits. Default 64 MB. */
+  /** Most bytes in memory that are not in the spool; then the command waits. Default 64 MB. */
   readonly bufferBytes?: number;
+  /** Where output is kept until the server has it. `false`: in memory only. Default: see {@link SpoolOptions}. */
+  readonly spool?: SpoolOptions | false;
   /** Which secrets the room does not get to see, beside those that stand in the arguments. Default: see {@link RedactOptions}. */
   readonly redact?: RedactOptions;
   /** Called when the server knows the job; with `tty` at a terminal, not before the command has ended. */
@@ -137,7 +140,10 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   await started.settled;
   held.release();
   const fault = await delivery(started, signals, wasLinked ? deliverMs : deliverWithoutLinkMs);
-  if (fault !== undefined) notice(`the room does not have all of it: ${fault}; ${missing(worker.bufferedBytes)}`);
+  if (fault !== undefined) {
+    const isKept = readSpoolConfig(options.spool) !== undefined;
+    notice(`the room does not have all of it: ${fault}; ${missing(worker.bufferedBytes, isKept)}`);
+  }
   await closed(worker);
   signals.close();
   return { exitCode, jobId, delivered: fault === undefined };
@@ -188,10 +194,12 @@ async function delivery(started: StartedHere, signals: LocalSignals, ms: number)
   }
 }
 
-function missing(bytes: number): string {
+function missing(bytes: number, isKept: boolean): string {
   if (bytes === 0) return "only the end is missing";
   const amount = bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
-  return `the last ${amount} of the output are missing`;
+  return isKept
+    ? `the last ${amount} of the output are kept here: the next signalbox run delivers them, or signalbox spool deliver`
+    : `the last ${amount} of the output are missing`;
 }
 
 /** Leaves the room. What is not delivered by now will not be. */

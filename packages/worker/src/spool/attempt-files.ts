@@ -48,6 +48,8 @@ export interface AttemptFilesOptions {
   /** Those that are there, oldest first. Nothing is written behind them, but into a new one. */
   readonly segments?: Segment[];
   readonly segmentBytes?: number;
+  /** Damaged segments get a second name, under which they stay. Default: yes. */
+  readonly keepsAside?: boolean;
   /** A segment is damaged. */
   readonly onDamage: (segment: Segment) => void;
 }
@@ -239,6 +241,7 @@ export class AttemptFiles {
 
   /** Keeps a copy of a damaged segment for people, since the segment itself will be removed. */
   async #setAside(segment: Segment): Promise<void> {
+    if (this.#options.keepsAside === false) return;
     await setAside(segment.path);
     this.#options.onDamage(segment);
   }

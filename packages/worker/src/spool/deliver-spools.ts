@@ -17,12 +17,13 @@ export function deliverSpools(
   config: ConnectConfig,
   { redaction, notice }: { redaction: Redaction; notice: (message: string) => void },
 ): (connection: Connection, storeId: string) => void {
-  return ({ client, signal }, storeId) => {
+  return ({ client, wire, signal }, storeId) => {
     const delivery = new SpoolDelivery({
       folder: spool.folder,
       storeId,
       urls: config.urls,
       client,
+      wire,
       signal,
       notice,
       inItsName: (work) => deliverInItsName(work, { config, redaction, spool, notice }),

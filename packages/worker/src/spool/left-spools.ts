@@ -93,8 +93,12 @@ export async function readSpool(path: string): Promise<LeftAttempt[]> {
   return attempts;
 }
 
-/** The files of a claimed attempt, to be delivered. Damaged segments get a second name, under which they stay. */
-export async function openAttempt(left: LeftAttempt, onDamage: (path: string) => void): Promise<AttemptFiles> {
+/** The files of a claimed attempt, to be delivered. Damaged segments get a second name, under which they stay, if it `keepsAside`. */
+export async function openAttempt(
+  left: LeftAttempt,
+  onDamage: (path: string) => void,
+  { keepsAside = true }: { keepsAside?: boolean } = {},
+): Promise<AttemptFiles> {
   for (const path of left.damaged) {
     await setAside(path);
     onDamage(path);
@@ -106,6 +110,8 @@ export async function openAttempt(left: LeftAttempt, onDamage: (path: string) =>
     seed: seedIn(left.folder),
     note: () => (note ? encodeNote(note) : new Uint8Array()),
     segments: left.segments,
+    keepsAside,
+    // All of them are known.
     onDamage: () => undefined,
   });
 }

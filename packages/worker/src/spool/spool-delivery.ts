@@ -2,6 +2,7 @@ import type { Client } from "@connectrpc/connect";
 import type { WorkerService } from "@signalbox/protocol";
 import { messageOf } from "../errors.ts";
 import { pushLogs } from "../push-logs.ts";
+import type { Wire } from "../wire.ts";
 import { LinesUnknown } from "../unacked-lines.ts";
 import {
   claimSpool,
@@ -32,8 +33,10 @@ export interface SpoolDeliveryOptions {
   readonly folder: string;
   /** The store of the server: attempts of others are left alone. */
   readonly storeId: string;
-  /** The addresses by which the server is known: jobs that it does not know yet are asked for at these only. */
-  readonly urls: readonly string[];
+  /** The addresses by which the server is known: jobs that began under others are not asked for here. Undefined: all are. */
+  readonly urls: readonly string[] | undefined;
+  /** What all streams of the link have on the wire. */
+  readonly wire: Wire;
   readonly client: Client<typeof WorkerService>;
   /** Delivers in the name of the process that is gone. Rejects if the server does not take it. */
   readonly inItsName: (work: NamedWork) => Promise<void>;
@@ -102,7 +105,8 @@ export class SpoolDelivery {
 
   #isForHere({ jobId, storeId, request, urls, transient }: SpoolNote): boolean {
     if (jobId !== "") return storeId === this.#options.storeId;
-    return transient && request !== "" && urls.some((url) => this.#options.urls.includes(url));
+    const here = this.#options.urls;
+    return transient && request !== "" && (!here || urls.some((url) => here.includes(url)));
   }
 
   async #deliverAttempt(left: LeftAttempt, note: SpoolNote): Promise<void> {
@@ -138,7 +142,7 @@ export class SpoolDelivery {
     files: AttemptFiles,
     notice: (message: string) => void,
   ): Promise<{ delivered: Delivered; reason: string }> {
-    const { client, signal, progress } = this.#options;
+    const { client, wire, signal, progress } = this.#options;
     const log = new SpooledLog(files, left, (reason) => notice(`lines of the spool cannot be read: ${reason}`));
     const watch = setInterval(() => progress?.(left, log.ackedLine), progressEveryMs);
     let refusal: string | undefined;
@@ -151,6 +155,7 @@ export class SpoolDelivery {
         spooled: true,
         endsWhenRefused: () => true,
         client,
+        wire,
         signal,
         notice: (message) => notice(`${jobId}/${attempt}: ${message}`),
       });
