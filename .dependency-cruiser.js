@@ -20,7 +20,7 @@ export default {
       comment: "Only the composition itself knows all parts.",
       severity: "error",
       from: { path: "^apps/server/src/[a-z]+/", pathNot: "\\.test\\.ts$|/testing/" },
-      to: { path: "^apps/server/src/(main|server|domain)\\.ts$" },
+      to: { path: "^apps/server/src/(main|serve|server|domain)\\.ts$" },
     },
     {
       name: "sdk-knows-only-the-protocol",

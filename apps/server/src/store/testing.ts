@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { openSqliteStore } from "./sqlite/open-sqlite-store.ts";
 import type { Store } from "./store.ts";
 
@@ -23,4 +24,14 @@ export async function openTempStore(): Promise<{ store: Store; folder: string } 
       await temp[Symbol.asyncDispose]();
     },
   };
+}
+
+/** What SQLite finds when it checks the files of a store that nobody has open: `ok` for each that is whole. */
+export function integrityOf(folder: string): string[] {
+  return ["state.db", "logs.db"].map((file) => {
+    const db = new DatabaseSync(join(folder, file));
+    const row = db.prepare("PRAGMA integrity_check").get();
+    db.close();
+    return String(row?.["integrity_check"]);
+  });
 }

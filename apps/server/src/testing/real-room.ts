@@ -2,7 +2,6 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { create } from "@bufbuild/protobuf";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -144,16 +143,6 @@ export class RealRoom implements AsyncDisposable {
     const printed: unknown = JSON.parse(await readFile(join(this.#folder, `${jobId}.json`), "utf8"));
     expect({ sha256: createHash("sha256").update(text).digest("hex"), bytes: text.length }).toEqual(printed);
     return text.length;
-  }
-
-  /** What SQLite finds when it checks the files of the store; the server must not run. */
-  integrity(): unknown[] {
-    return ["state.db", "logs.db"].map((file) => {
-      const db = new DatabaseSync(join(this.data, file));
-      const row = db.prepare("PRAGMA integrity_check").get();
-      db.close();
-      return row?.["integrity_check"];
-    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

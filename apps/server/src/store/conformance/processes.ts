@@ -18,7 +18,7 @@ export function describeProcesses(engine: StoreUnderTest): void {
     const start = (folder: string, task: "hold" | "append") =>
       startTalking(process.execPath, [program, module!, folder, task]);
 
-    test("what was acknowledged is there after kill -9, in order and whole", { timeout: 60_000 }, async () => {
+    test("what was acknowledged is there after kill -9, in order and whole", { timeout: 120_000 }, async () => {
       await using temp = await tempFolder();
       const acknowledged = new Map<string, Position[]>(numberedTopics.map((topic) => [topic, [0]]));
       // How many acknowledgements each round waits for before the kill.
@@ -33,6 +33,7 @@ export function describeProcesses(engine: StoreUnderTest): void {
         }
         await child.exited;
         expect(child.process.signalCode).toBe("SIGKILL");
+        expect(engine.damage?.(temp.folder) ?? []).toEqual([]);
         const store = await engine.open(temp.folder);
         for (const [topic, positions] of acknowledged) {
           const entries = await readAll(store, topic);

@@ -7,6 +7,8 @@ export interface StoreUnderTest {
   open(folder: string): Promise<Store>;
   /** URL of a module that exports `open`, for tests that need another process; without it they are skipped. */
   readonly module?: string;
+  /** What is wrong with the files of a store that nobody has open; empty if nothing is. */
+  damage?(folder: string): string[];
   /**
    * Makes a new topic of a closed store end at an entry that is not there, as it is after the file with the entry was removed;
    * without it those tests are skipped.

@@ -2,11 +2,10 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startTalking } from "../conformance/talking-process.ts";
-import { tempFolder } from "../testing.ts";
+import { integrityOf, tempFolder } from "../testing.ts";
 import { canMount, mountSmallDisk, type SmallDisk } from "./small-disk.ts";
 
 const program = fileURLToPath(new URL("./disk-process.ts", import.meta.url));
@@ -43,15 +42,6 @@ function start(folder: string, { reserve = 0, wrap = [] as string[] } = {}) {
       await child.exited;
     },
   };
-}
-
-function integrity(folder: string): unknown[] {
-  return ["state.db", "logs.db"].map((file) => {
-    const db = new DatabaseSync(join(folder, file));
-    const [row] = db.prepare("PRAGMA integrity_check").all();
-    db.close();
-    return row?.["integrity_check"];
-  });
 }
 
 function smallDisk(mebibytes: number, options = ""): SmallDisk & { readonly data: string } {
@@ -91,7 +81,7 @@ describe.skipIf(!canMount)("a disk that is full (needs root, to mount one)", { t
     store.tell("read");
     await store.said(/^entries 500 210$/);
     expect(await store.end()).toBe(0);
-    expect(integrity(disk.data)).toEqual(["ok", "ok"]);
+    expect(integrityOf(disk.data)).toEqual(["ok", "ok"]);
   });
 
   test("the reserve is used up before commands fail; they fail at once, and go again when there is room", async () => {
@@ -115,7 +105,7 @@ describe.skipIf(!canMount)("a disk that is full (needs root, to mount one)", { t
     store.tell("read");
     await store.said(new RegExp(`^entries 0 ${stored + 50}$`));
     expect(await store.end()).toBe(0);
-    expect(integrity(disk.data)).toEqual(["ok", "ok"]);
+    expect(integrityOf(disk.data)).toEqual(["ok", "ok"]);
   });
 
   test("a store that is killed there opens there, and one that is closed there, too; nothing is lost", async () => {
@@ -153,7 +143,7 @@ describe.skipIf(!canMount)("a disk that is full (needs root, to mount one)", { t
     third.tell("read");
     await third.said(new RegExp(`^entries ${stored + 100} 60$`));
     expect(await third.end()).toBe(0);
-    expect(integrity(disk.data)).toEqual(["ok", "ok"]);
+    expect(integrityOf(disk.data)).toEqual(["ok", "ok"]);
   });
 
   test("little space is told before none is left, and when there is enough again", async () => {
@@ -182,7 +172,7 @@ describe.skipIf(!canMount)("a disk that is full (needs root, to mount one)", { t
     await disk.free();
     await store.said(/^store ok$/);
     expect(await store.end()).toBe(0);
-    expect(integrity(disk.data)).toEqual(["ok", "ok"]);
+    expect(integrityOf(disk.data)).toEqual(["ok", "ok"]);
   });
 });
 
@@ -206,7 +196,7 @@ describe("a disk that breaks", { timeout: 90_000 }, () => {
       store.tell("read");
       await store.said(/^entries 500 0$/);
       expect(await store.end()).toBe(0);
-      expect(integrity(temp.folder)).toEqual(["ok", "ok"]);
+      expect(integrityOf(temp.folder)).toEqual(["ok", "ok"]);
     },
   );
 
@@ -239,7 +229,7 @@ describe("a disk that breaks", { timeout: 90_000 }, () => {
       store.tell("read");
       await store.said(/^entries 100 1$/);
       expect(await store.end()).toBe(0);
-      expect(integrity(temp.folder)).toEqual(["ok", "ok"]);
+      expect(integrityOf(temp.folder)).toEqual(["ok", "ok"]);
     },
   );
 

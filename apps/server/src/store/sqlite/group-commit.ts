@@ -10,6 +10,13 @@ import type { WriterCalls } from "./writer-thread.ts";
 /** What one commit takes at most. More than that waits for the next. */
 const maxBatchBytes = 4 * 1024 * 1024;
 
+/**
+ * What one topic has of a commit at most, and what an entry counts there besides its data. A writer with thousands of tiny entries, or
+ * megabytes of large ones, takes several commits, and whoever comes meanwhile is in the next one.
+ */
+const shareBytes = 512 * 1024;
+const shareEntryBytes = 4 * 1024;
+
 /** So much that waits is committed without a rest: then it is the bytes that cost, not the commit. */
 const restlessBytes = 512 * 1024;
 
@@ -207,16 +214,29 @@ export class GroupCommit {
   }
 
   #takeBatch(): Queued[] {
+    const taken: Queued[] = [];
+    const left: Queued[] = [];
+    const shares = new Map<string, number>();
     let bytes = 0;
-    let end = 0;
-    while (end < this.#queue.length) {
-      const next = this.#queue[end]!.bytes + overheadBytes;
-      if (bytes + next > maxBatchBytes && end > 0) break;
+    let at = 0;
+    for (; at < this.#queue.length; at++) {
+      const queued = this.#queue[at]!;
+      const next = queued.bytes + overheadBytes;
+      if (bytes + next > maxBatchBytes && bytes > 0) break;
+      if (queued.kind === "append") {
+        const { topic } = queued.writer;
+        const share = shares.get(topic) ?? 0;
+        // What follows an entry that waits waits too: the order of a topic stands.
+        shares.set(topic, share + queued.bytes + shareEntryBytes);
+        if (share >= shareBytes) {
+          left.push(queued);
+          continue;
+        }
+      }
       bytes += next;
-      end++;
+      taken.push(queued);
     }
-    const taken = this.#queue.slice(0, end);
-    this.#queue = this.#queue.slice(end);
+    this.#queue = left.length > 0 ? left.concat(this.#queue.slice(at)) : this.#queue.slice(at);
     this.#queuedBytes -= bytes;
     return taken.filter((queued) => {
       const dead = queued.kind === "append" ? queued.writer.dead : undefined;

@@ -5,13 +5,14 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { describeStore } from "../conformance.ts";
 import { bytes, errorOf } from "../conformance/store-under-test.ts";
-import { openTempStore, tempFolder } from "../testing.ts";
+import { integrityOf, openTempStore, tempFolder } from "../testing.ts";
 import { open } from "./engine-under-test.ts";
 import { openSqliteStore } from "./open-sqlite-store.ts";
 
 describeStore("the SQLite store", {
   open,
   module: new URL("./engine-under-test.ts", import.meta.url).href,
+  damage: (folder) => integrityOf(folder).filter((found) => found !== "ok"),
   async insertHead(folder, topic, { last, mark, sealed }) {
     const db = new DatabaseSync(join(folder, "logs.db"));
     const insert = db.prepare("INSERT INTO topic (name, last, mark, sealed) VALUES (?, ?, ?, ?)");
@@ -39,6 +40,27 @@ describe("the SQLite store", () => {
     const writers = await Promise.all(names.map((name) => store.journal.open(name)));
     await Promise.all(writers.map((writer) => writer.append(bytes("entry"), 1)));
     expect(store.stats()).toMatchObject({ commits: 1, appends: 1_000 });
+  });
+
+  test("a topic with thousands of entries, or with megabytes, lets others into the next commit, and its own order stands", async () => {
+    await using temp = await openTempStore();
+    const { store } = temp;
+    const [many, large, other] = await Promise.all(["many", "large", "other"].map((name) => store.journal.open(name)));
+    if (!many || !large || !other) throw new Error("no writers");
+    const settled: string[] = [];
+    const appends = Array.from({ length: 2_000 }, (_, i) =>
+      many.append(bytes(`${i}`), 1).then(() => settled.push("many")),
+    );
+    for (let i = 0; i < 16; i++)
+      appends.push(large.append(Buffer.alloc(256 * 1024), 1).then(() => settled.push("large")));
+    appends.push(other.append(bytes("entry"), 1).then(() => settled.push("other")));
+    await Promise.all(appends);
+    expect(settled.indexOf("other")).toBeLessThan(200);
+    expect(settled.slice(0, settled.indexOf("other")).filter((each) => each === "large").length).toBeLessThan(4);
+    const run = await store.journal.read("many", 0, { maxEntries: 2_000, maxBytes: 1_000_000 });
+    expect(run.map(({ data }) => Buffer.from(data).toString())).toEqual(
+      Array.from({ length: 2_000 }, (_, i) => `${i}`),
+    );
   });
 
   test("logs lie in a file of their own", async () => {
