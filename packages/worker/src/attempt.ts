@@ -265,7 +265,9 @@ export class Attempt {
 
   /** No server will ever take its lines: they are forgotten, and the job goes on. */
   disown(): void {
-    this.log.discard();
+    // What another process has left is still all that there is of it.
+    if (this.#beginning.held) this.log.abandon();
+    else this.log.discard();
     this.#wake.ring();
   }
 

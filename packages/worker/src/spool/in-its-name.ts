@@ -29,7 +29,8 @@ export async function deliverInItsName(
   { config, redaction, spool, notice }: InItsNameOptions,
 ): Promise<void> {
   const { workerId, incarnation, type } = note;
-  const definition = defineJob({ type, pinned: true, run: () => undefined });
+  // What the parameters are like only the process itself knew.
+  const definition = defineJob({ type, pinned: true, parameters: { type: "object" }, run: () => undefined });
   const worker = new RunningWorker(
     {
       jobs: [definition],

@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { EndOutcome, GapCause } from "@signalbox/protocol";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { WorkerOptions } from "../index.ts";
@@ -375,6 +376,22 @@ describe("a job that began at a worker and was never known to the server", () =>
     expect(server.startJobs[0]).toMatchObject({ name: "started here", type: "here", workerId: "run:somewhere" });
     await expect.poll(() => readdir(folder)).toEqual([]);
   });
+});
+
+test("what the server refuses stays in the spool", async () => {
+  const { server } = room;
+  await server.stop();
+  const child = startProcess("run:somewhere", { TRANSIENT: "yes", END: "now" });
+  await once(child, "message");
+  await expect.poll(spooledBytes).toBeGreaterThan(2000);
+  await kill(child);
+  const before = await spooledBytes();
+  await server.start();
+  server.behaviour.refuseJob = () => new ConnectError("no such type here", Code.InvalidArgument);
+  await room.start([job(() => undefined)], spooling({ workerId: "another" }));
+  await expect.poll(() => room.notices.join()).toMatch(/stays there, the server does not take it: no such type here/);
+  await expect.poll(() => readdir(folder)).toEqual([expect.stringMatching(/~nobody$/)]);
+  expect(await spooledBytes()).toBe(before);
 });
 
 test("a spool folder with things that are none is no trouble", async () => {
