@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { defaultPatterns } from "./default-patterns.ts";
 import { MARK } from "./mark.ts";
@@ -83,6 +84,11 @@ describe("the well-known shapes of secrets", () => {
     ];
     expect(defaults.text(text.join("\n")).split("\n")).toEqual([...text.slice(0, 4), MARK, MARK, text[6]]);
   });
+});
+
+test("the guide names each well-known shape", () => {
+  const guide = readFileSync(new URL("../../../../docs/worker.md", import.meta.url), "utf8");
+  expect(defaultPatterns.map(({ name }) => name).filter((name) => !guide.includes(`| \`${name}\` `))).toEqual([]);
 });
 
 describe("patterns of one's own", () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { maskedStart } from "./masked-start.ts";
 import { readRedaction, type RedactOptions } from "./redact-options.ts";
 
 const jwt = `eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl`;
@@ -63,4 +64,15 @@ describe("what is masked", () => {
     expect(notices).toEqual(["secrets not masked: 1; at most 1000 are, each of 65536 characters or less"]);
     expect(redactor.text("c-given-123")).toBe("[redacted]");
   });
+});
+
+test("what people see of a job that a worker begins itself is masked, its parameters are not", () => {
+  const { redactor } = readRedaction({ values: ["c-given-123"] }, {});
+  const parameters = { key: "c-given-123" };
+  expect(maskedStart({ name: "with c-given-123", labels: { by: "c-given-123" }, parameters }, redactor)).toEqual({
+    name: "with [redacted]",
+    labels: { by: "[redacted]" },
+    parameters,
+  });
+  expect(maskedStart({}, redactor)).toEqual({ labels: {} });
 });
