@@ -2,12 +2,14 @@ import { writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Behaviour } from "./proxy.ts";
 import type { Room } from "./room.ts";
+import { spooledNext } from "./spooled.ts";
 import { until } from "./until.ts";
 
 /** One thing that happens to a room. Seats are numbered from 0. Times are milliseconds. */
 export type Fault =
   | { readonly kind: "kill server" }
-  | { readonly kind: "kill worker"; readonly seat: number }
+  /** Nothing of it passes for `stalledMs` before, so that it holds lines that nobody else has. */
+  | { readonly kind: "kill worker"; readonly seat: number; readonly stalledMs: number }
   /** SIGSTOP, and SIGCONT after that time. */
   | { readonly kind: "stop server"; readonly forMs: number }
   | { readonly kind: "stop worker"; readonly seat: number; readonly forMs: number }
@@ -35,8 +37,15 @@ export async function inflict(room: Room, fault: Fault): Promise<void> {
       return room.startServer();
     case "kill worker": {
       const seat = seatOf(fault.seat);
-      seat.job.wasKilled = true;
+      const { job } = seat;
+      if (fault.stalledMs > 0) {
+        await seat.proxy.set({ mode: "stall" });
+        await delay(fault.stalledMs);
+      }
+      job.wasKilled = true;
       await seat.program.kill("SIGKILL");
+      job.spooledNext = await spooledNext(room.spoolOf(seat), job.id);
+      await seat.proxy.set({ mode: "pass" });
       return room.reseat(seat);
     }
     case "stop server":
@@ -78,7 +87,7 @@ export function describeFault(fault: Fault): string {
     case "kill server":
       return "the server is killed";
     case "kill worker":
-      return `worker ${fault.seat + 1} is killed`;
+      return `worker ${fault.seat + 1} is killed${fault.stalledMs > 0 ? ` with the lines of ${fault.stalledMs / 1000} s` : ""}`;
     case "stop server":
       return `the server stands still for ${fault.forMs / 1000} s`;
     case "stop worker":

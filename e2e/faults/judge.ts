@@ -20,7 +20,7 @@ interface Read {
 
 /**
  * Compares what the oracle was told with what is stored and what was shown, when all jobs have ended. Of a job whose worker was killed
- * what was acknowledged is promised, of all others every line. Whoever follows must have been shown what is stored, and nothing else.
+ * what was acknowledged or spooled is promised, of all others every line. Whoever follows must have been shown what is stored, and nothing else.
  */
 export async function judge(
   room: Room,
@@ -28,6 +28,7 @@ export async function judge(
   page?: { job: PrintedJob; shown: ShownPage },
 ): Promise<readonly Verdict[]> {
   const reads: Read[] = [];
+  for (const job of room.jobs.filter(({ spooledNext }) => spooledNext > 0)) await spoolArrives(room, job);
   for (const job of room.jobs) reads.push({ job, stored: await readStored(room.clients.logs, job.id, job.content) });
   const readOf = (job: PrintedJob) => {
     const read = reads.find((each) => each.job === job);
@@ -50,7 +51,7 @@ async function judgeStore(room: Room, reads: readonly Read[]): Promise<Verdict> 
       const words = told.get(job.id);
       if (!words || words.acknowledgements === 0) throw new Error(`no acknowledgement for job ${job.id} was heard`);
       const printed = words.printed - 1;
-      const promised = job.wasKilled ? Math.max(words.acknowledged, words.late) - 1 : printed;
+      const promised = job.wasKilled ? Math.max(words.acknowledged, words.late, job.spooledNext) - 1 : printed;
       const { takenBack } = words;
       const more = takenBack > 0 ? [`${takenBack} acknowledgements were taken back`] : [];
       return { job: job.id, found: stored.classifier.finish({ printed, promised }), more };
@@ -88,6 +89,14 @@ async function judgePage(shown: ShownPage, { job, stored }: Read): Promise<Findi
     ...(altered.length > 0 ? [`it showed other text than was printed in lines ${altered.slice(0, 9).join(", ")}`] : []),
   ];
   return { job: job.id, found, more };
+}
+
+/** Resolves when what a killed worker has left in its spool is stored, be it late. If it never is, the lines are judged as they are. */
+async function spoolArrives({ clients }: Room, { id: jobId, spooledNext }: PrintedJob): Promise<void> {
+  const endOf = async (late: boolean) =>
+    (await clients.logs.readLogs({ jobId, attempt: 1, late, maxBytes: 1 })).endLine;
+  const isThere = async () => Math.max(Number(await endOf(false)), Number(await endOf(true))) >= spooledNext;
+  await until("what was spooled arrives", isThere, 120_000).catch(() => undefined);
 }
 
 /** What somebody must be shown who reads what is stored. */

@@ -32,8 +32,8 @@ export class Dice {
 }
 
 /**
- * Kills of the server and of workers in random order, at random moments. Before each kill a connection of some worker is cut in the
- * middle of what it sends.
+ * Kills of the server and of workers in random order, at random moments. Meanwhile connections of some worker are cut in the middle
+ * of what it sends. Every other worker or so is killed with lines that nobody else has.
  */
 export function planKills(dice: Dice, kills: { servers: number; workers: number; seats: number }): Round[] {
   const kinds = dice.shuffle([
@@ -44,7 +44,13 @@ export function planKills(dice: Dice, kills: { servers: number; workers: number;
     const seat = dice.roll(0, kills.seats - 1);
     const behaviour = { mode: "cut", afterBytes: dice.roll(1, 100_000) } as const;
     const cut: Fault = { kind: "network", seat: dice.roll(0, kills.seats - 1), behaviour, forMs: dice.roll(50, 500) };
-    return { afterMs: dice.roll(50, 1200), faults: [cut, kind === "kill server" ? { kind } : { kind, seat }] };
+    return {
+      afterMs: dice.roll(50, 1200),
+      faults: [
+        cut,
+        kind === "kill server" ? { kind } : { kind, seat, stalledMs: dice.roll(0, 1) * dice.roll(200, 2000) },
+      ],
+    };
   });
 }
 

@@ -19,6 +19,8 @@ export interface PrintedJob {
   readonly content: Content;
   /** Its worker was killed while it ran, so that what was not acknowledged may be gone. */
   wasKilled: boolean;
+  /** The number after the last line that the killed worker left in its spool; 0: none. */
+  spooledNext: number;
 }
 
 /** A worker, by its name: the process changes. */
@@ -159,6 +161,11 @@ export class Room {
     throw new Error("the server has not said hello");
   }
 
+  /** Where the worker of a seat keeps lines on disk. */
+  spoolOf({ name }: Pick<Seat, "name">): string {
+    return join(this.folder, name, "spool");
+  }
+
   /** What the oracle was told, by job. */
   async told(): Promise<Map<string, Told>> {
     return new Map((await this.oracle.told()).map((told) => [told.job, told]));
@@ -244,7 +251,7 @@ export class Room {
       this.clients.jobs.startJob({ requestId, type: "numbered", parameters, workerId: name }),
     );
     if (!job) throw new Error("a job that was started has a record");
-    const printed = { id: job.id, content: makeContent(seed, plain), wasKilled: false };
+    const printed = { id: job.id, content: makeContent(seed, plain), wasKilled: false, spooledNext: 0 };
     this.jobs.push(printed);
     return printed;
   }
