@@ -1,7 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Client } from "@connectrpc/connect";
-import { LogRefusalSchema, PushLogsRequestSchema, type PushLogsRequest, type WorkerService } from "@signalbox/protocol";
+import {
+  LogRefusalSchema,
+  PushLogsRequestSchema,
+  type LogRefusal,
+  type PushLogsRequest,
+  type WorkerService,
+} from "@signalbox/protocol";
 import type { Bell } from "./bell.ts";
 import { Wire, type WireShare } from "./wire.ts";
 import { LinesUnknown, type GapRun, type LineRun } from "./unacked-lines.ts";
@@ -78,9 +84,15 @@ export async function pushLogs(push: LogPush): Promise<string | undefined> {
       if (stream.isCut || log.isDrained) return undefined;
       failures = stream.hasProgressed ? 0 : failures + 1;
       const { code, rawMessage } = ConnectError.from(error);
-      if ((code === Code.FailedPrecondition || code === Code.NotFound) && push.endsWhenRefused?.()) return rawMessage;
+      if ((code === Code.FailedPrecondition || code === Code.NotFound) && push.endsWhenRefused?.()) {
+        const stored = Number(refusalOf(error)?.nextLine ?? 0n);
+        if (stored < log.nextLine) return rawMessage;
+        // Nothing can follow, and nothing has to.
+        log.ack(log.nextLine);
+        return undefined;
+      }
       if (code === Code.InvalidArgument && stream.wasOpened) {
-        const reason = refusalOf(error) ?? rawMessage;
+        const reason = refusalOf(error)?.reason ?? rawMessage;
         if (log.ackedLine < carefulUntil) {
           const gap = log.refuse(reason);
           if (gap)
@@ -192,6 +204,6 @@ function requestOf(run: LineRun): PushLogsRequest {
   return create(PushLogsRequestSchema, { message: { case: "gap", value } });
 }
 
-function refusalOf(error: unknown): string | undefined {
-  return ConnectError.from(error).findDetails(LogRefusalSchema)[0]?.reason;
+function refusalOf(error: unknown): LogRefusal | undefined {
+  return ConnectError.from(error).findDetails(LogRefusalSchema)[0];
 }
