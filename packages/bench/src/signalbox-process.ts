@@ -15,6 +15,8 @@ export interface SignalboxProcess extends AsyncDisposable {
   readonly pid: number;
   readonly folder: string;
   readonly workerUrl: string;
+  /** `http://127.0.0.1:port` of the port for browsers. */
+  readonly webUrl: string;
   readonly tokenFile: string;
   /** Over gRPC, on the port of machine clients. */
   readonly jobs: Client<typeof JobService>;
@@ -26,6 +28,8 @@ export interface SignalboxProcess extends AsyncDisposable {
   readonly start: () => Promise<void>;
   /** The longest time for which the event loop of the present process stood still, milliseconds. */
   readonly longestGapMs: () => Promise<number>;
+  /** All bytes that the first attempt of a job has printed, as they are stored. */
+  readonly readLog: (jobId: string) => Promise<Buffer>;
   /** Starts a job as soon as its type is offered, and returns its id. */
   readonly startJob: (type: string, parameters?: JsonObject) => Promise<string>;
 }
@@ -53,8 +57,9 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
   const workerUrl = `http://127.0.0.1:${workerPort}`;
   const offered = new Set<string>();
   const jobs = createClient(JobService, createGrpcTransport({ baseUrl: workerUrl, interceptors: [bearer] }));
+  const webUrl = `http://127.0.0.1:${port}`;
   const web = createGrpcWebTransport({
-    baseUrl: `http://127.0.0.1:${port}`,
+    baseUrl: webUrl,
     httpVersion: "1.1",
     interceptors: [bearer],
   });
@@ -64,6 +69,7 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
     },
     folder,
     workerUrl,
+    webUrl,
     tokenFile,
     jobs,
     web: { jobs: createClient(JobService, web), live: createClient(LiveService, web) },
@@ -76,6 +82,12 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
       const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { authorization: `Bearer ${token}` } });
       const found = /^signalbox_event_loop_longest_gap_seconds (\S+)$/m.exec(await answer.text());
       return Number(found?.[1] ?? NaN) * 1000;
+    },
+    async readLog(jobId) {
+      const url = `http://127.0.0.1:${port}/jobs/${jobId}/attempts/1/log`;
+      const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+      if (!answer.ok) throw new Error(`the log of ${jobId} cannot be read: ${answer.status}`);
+      return Buffer.from(await answer.arrayBuffer());
     },
     async startJob(type, parameters = {}) {
       while (!offered.has(type)) {

@@ -4,7 +4,7 @@ import type { Sender } from "../logs/header.ts";
 import { fullCreditBytes, type IngestBudget } from "./ingest-budget.ts";
 
 /** What an entry weighs besides its text. Without it, tiny messages could be under way without number. */
-const entryBytes = 1024;
+const entryBytes = 8 * 1024;
 
 /** What a stream of lines needs from the ingest. */
 export interface PushStreamParts {
