@@ -26,6 +26,7 @@ import type { WorkerState } from "./link-state.ts";
 import { LocalStarts } from "./local-starts.ts";
 import { Outbox } from "./outbox.ts";
 import { pushLogs } from "./push-logs.ts";
+import { maskedStart } from "./redaction/masked-start.ts";
 import type { Redaction } from "./redaction/redact-options.ts";
 import { endReporter, Reporters } from "./reporters.ts";
 import type { HeldLines } from "./spool/line-queue.ts";
@@ -162,10 +163,11 @@ export class RunningWorker implements Worker {
     const definition = this.#options.jobs.find((job) => job.type === type);
     if (!definition?.pinned) throw new TypeError(`this worker has no pinned job type ${JSON.stringify(type)}`);
     if (this.state.kind === "draining" || this.state.kind === "closed") throw new Error("the worker stops");
-    const { name = type, labels = {}, parameters = {} } = options;
+    const shown = maskedStart(options, this.#redaction.redactor);
+    const { name = type, labels = {}, parameters = {} } = shown;
     const beginning = { name, labels, parameters: structuredClone(parameters) };
     const attempt = new Attempt(beginning, definition, this.#attemptHost());
-    return this.#localStarts.begin(type, options, attempt, this.#link.open);
+    return this.#localStarts.begin(type, shown, attempt, this.#link.open);
   }
 
   /**
