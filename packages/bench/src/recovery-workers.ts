@@ -8,7 +8,7 @@ import { defineJob, startWorker, type Worker } from "@signalbox/worker";
 
 const count = Number(process.env["WORKERS"] ?? 1);
 const perSecond = Number(process.env["LINES"] ?? 200);
-const burstMs = 50;
+const burstMs = 100;
 const lineBytes = 120;
 /** Lines that are numbered look alike but for their number, so that making them costs little. */
 const filler = `INFO [worker.pool] item done ${"x".repeat(lineBytes)}`;

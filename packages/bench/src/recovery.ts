@@ -2,10 +2,6 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { loadavg } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
-import { ChunkLines, LogService } from "@signalbox/protocol";
-import { readFile } from "node:fs/promises";
 import { runProgram, type Program } from "../../../scripts/programs.ts";
 import { cpuSeconds } from "./process-cost.ts";
 import { startSignalbox, type SignalboxProcess } from "./signalbox-process.ts";
@@ -57,7 +53,10 @@ interface Report {
 }
 
 /** Runs the load, kills the server again and again, and compares what was made with what is stored. */
-export async function measureRecovery(load: RecoveryLoad): Promise<RecoveryResult> {
+export async function measureRecovery(
+  load: RecoveryLoad,
+  onKill: (recovery: Recovery) => void = () => undefined,
+): Promise<RecoveryResult> {
   await using signalbox = await startSignalbox();
   const each = Math.ceil(load.workers / load.generators);
   const generators = Array.from({ length: load.generators }, () =>
@@ -75,8 +74,10 @@ export async function measureRecovery(load: RecoveryLoad): Promise<RecoveryResul
     const startedAt = performance.now();
     const kills: Recovery[] = [];
     for (let kill = 0; kill < load.kills; kill++) {
-      await delay(5000);
-      kills.push(await recoverOnce(signalbox, generators, kill));
+      await delay(4000);
+      const recovery = await recoverOnce(signalbox, generators, kill);
+      kills.push(recovery);
+      onKill(recovery);
     }
     await delay(2000);
     const seconds = (performance.now() - startedAt) / 1000;
@@ -143,36 +144,16 @@ async function accepting(url: string): Promise<void> {
 }
 
 /** Reads every stored line back: line k of a job says k. */
-async function compare(signalbox: SignalboxProcess, made: ReadonlyMap<string, number>) {
-  const token = (await readFile(signalbox.tokenFile, "utf8")).trim();
-  const logs = createClient(
-    LogService,
-    createGrpcTransport({
-      baseUrl: signalbox.workerUrl,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${token}`);
-          return next(request);
-        },
-      ],
-    }),
-  );
+async function compare({ readLog }: SignalboxProcess, made: ReadonlyMap<string, number>) {
   let lost = 0;
   let doubled = 0;
   for (const [jobId, lines] of made) {
     const seen = new Uint8Array(lines + 1);
-    let fromLine = 1n;
-    for (;;) {
-      const read = await logs.readLogs({ jobId, attempt: 1, fromLine });
-      for (const { entry } of read.entries) {
-        if (entry.case !== "chunk") continue;
-        for (const line of Buffer.from(new ChunkLines(entry.value).blob()).toString("latin1").split("\n")) {
-          const number = line === "" ? 0 : parseInt(line, 10);
-          if (number > 0 && seen[number] !== undefined) seen[number]++;
-        }
-      }
-      fromLine = read.nextLine;
-      if (read.nextLine >= read.endLine) break;
+    const text = await readLog(jobId);
+    for (let at = 0, end; (end = text.indexOf(10, at)) >= 0; at = end + 1) {
+      const number = parseInt(text.toString("latin1", at, at + 12), 10);
+      const before = seen[number];
+      if (before !== undefined) seen[number] = before + 1;
     }
     for (let number = 1; number <= lines; number++) {
       if (seen[number] === 0) lost++;
@@ -193,13 +174,13 @@ if (import.meta.main) {
   console.log(
     `${load.workers} workers in ${load.generators} processes, ${load.linesPerSecond.toLocaleString("en")} lines/s, load of the machine ${loadavg()[0]?.toFixed(1)}, node ${process.version}`,
   );
-  const result = await measureRecovery(load);
   const three = (of: readonly number[]) => of.map((ms) => Math.round(ms)).join(" / ");
-  for (const each of result.kills)
+  const result = await measureRecovery(load, (each) =>
     console.log(
       `accepting after ${Math.round(each.acceptingMs)} ms; linked (first / median / last) ${three(each.linkedMs)} ms; acknowledged again ${three(each.acknowledgedMs)} ms; ` +
         `server ${each.serverCpuSeconds.toFixed(1)} s CPU, longest gap ${Math.round(each.longestGapMs)} ms; generators stood still for ${each.longestGeneratorStallMs} ms`,
-    );
+    ),
+  );
   console.log(
     `${result.lines.toLocaleString("en")} lines made, ${Math.round(result.linesPerSecond).toLocaleString("en")} a second; lost ${result.lost}, doubled ${result.doubled}; load ${loadavg()[0]?.toFixed(1)}`,
   );

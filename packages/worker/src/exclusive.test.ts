@@ -7,6 +7,8 @@ import { gate, job, roomForTests } from "./room-for-tests.ts";
 
 const room = roomForTests();
 const leaseMs = 3000;
+/** A process may take its time to start. */
+const patientMs = 30_000;
 const programs: Program[] = [];
 afterEach(async () => {
   for (const program of programs.splice(0)) {
@@ -23,7 +25,7 @@ async function startProcess(): Promise<Program> {
     SIGNALBOX_TOKEN: room.server.token,
   });
   programs.push(program);
-  await room.server.until(() => room.server.isConnected, "the worker is connected");
+  await room.server.until(() => room.server.isConnected, "the worker is connected", patientMs);
   return program;
 }
 
@@ -32,14 +34,14 @@ const items = (program: Program, type: string) =>
 
 const longestGap = (times: readonly number[]) => Math.max(...times.slice(1).map((at, i) => at - (times[i] ?? at)));
 
-describe("an exclusive job", () => {
+describe("an exclusive job", { timeout: 90_000 }, () => {
   test("begins no item after its worker stood still for longer than its lease, ends, and is queued again with all its lines; others go on", async () => {
     const program = await startProcess();
     const levers = [{ case: "speed" as const, value: { itemsPerSecond: 50 } }];
     const exclusive = room.server.assign("a", "exclusive", { levers });
     const common = room.server.assign("b", "common", { levers });
     await expect
-      .poll(() => Math.min(items(program, "exclusive").length, items(program, "common").length))
+      .poll(() => Math.min(items(program, "exclusive").length, items(program, "common").length), { timeout: patientMs })
       .toBeGreaterThan(5);
     await program.kill("SIGSTOP");
     // The clock is what is tested.
@@ -62,11 +64,11 @@ describe("an exclusive job", () => {
     const program = await startProcess();
     const command = ["sh", "-c", "echo $$; sleep 1000 & echo $!; wait"];
     const attempt = room.server.assign("a", "command", { parameters: { command } });
-    await room.server.until(() => attempt.text.split("\n").length === 3, "the command has said who it is");
+    await room.server.until(() => attempt.text.split("\n").length === 3, "the command has said who it is", patientMs);
     const pids = attempt.text.trim().split("\n").map(Number);
     expect(pids.map(isAlive)).toEqual([true, true]);
     room.server.behaviour.beats = false;
-    await expect.poll(() => pids.map(isAlive), { timeout: 15_000 }).toEqual([false, false]);
+    await expect.poll(() => pids.map(isAlive), { timeout: patientMs }).toEqual([false, false]);
     room.server.behaviour.beats = true;
     expect(await room.ended(attempt)).toBe(EndOutcome.RELEASED);
     expect(program.process.exitCode).toBeNull();

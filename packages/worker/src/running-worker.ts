@@ -2,40 +2,34 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import {
   AttemptSpecSchema,
-  EndOutcome,
   HelloSchema,
   type AttemptEnd,
   type AttemptSpec,
   type Hello,
-  type Input,
   type Welcome,
 } from "@signalbox/protocol";
 import { attemptKey } from "./attempt-key.ts";
-import { Attempt, type AttemptHost } from "./attempt.ts";
+import { Attempt } from "./attempt.ts";
 import { Bell } from "./bell.ts";
 import { systemClock } from "./clock.ts";
 import type { ConnectConfig } from "./config.ts";
 import type { Connection, ConnectionHandlers } from "./connection.ts";
-import { messageOf } from "./errors.ts";
 import { jobTypeOf } from "./job-type.ts";
-import { Lease } from "./lease.ts";
 import type { JobDefinition } from "./job.ts";
 import { LineBudget } from "./line-budget.ts";
 import { LinkKeeper } from "./link-keeper.ts";
 import type { WorkerState } from "./link-state.ts";
 import { LocalStarts } from "./local-starts.ts";
 import { Outbox } from "./outbox.ts";
-import { pushLogs } from "./push-logs.ts";
 import { maskedStart } from "./redaction/masked-start.ts";
 import type { Redaction } from "./redaction/redact-options.ts";
-import { endReporter, Reporters } from "./reporters.ts";
 import type { HeldLines } from "./spool/line-queue.ts";
 import { readSpoolConfig } from "./spool/spool-config.ts";
 import { WorkerSpool } from "./spool/worker-spool.ts";
+import { Work } from "./work.ts";
 import type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 
 const agent = "signalbox-node/0.1.0";
-const vitalsEveryMs = 250;
 const lookAgainMs = 500;
 
 /** What only some workers have. */
@@ -69,15 +63,11 @@ export class RunningWorker implements Worker {
   /** Undefined: lines are in memory only. */
   readonly #spool: WorkerSpool | undefined;
   readonly #outbox = new Outbox();
-  readonly #reporters = new Reporters();
+  readonly #work: Work;
   readonly #localStarts: LocalStarts;
   /** Rings when something that `stop` waits for may have gone. */
   readonly #changed = new Bell();
   readonly #link: LinkKeeper;
-  readonly #lease = new Lease(
-    () => systemClock.monotonicMs(),
-    (silentMs) => this.#leaseOver(silentMs),
-  );
   #stopping: Promise<void> | undefined;
   #storeId: string | undefined;
   #resolveClosed: () => void = () => undefined;
@@ -101,10 +91,21 @@ export class RunningWorker implements Worker {
         broken: (isBroken) => (this.#budget.isSpoolBroken = isBroken),
       });
     }
+    this.#work = new Work({
+      incarnation: this.incarnation,
+      outbox: this.#outbox,
+      budget: this.#budget,
+      spool: this.#spool,
+      redactor: redaction.redactor,
+      connection: () => this.#link.connection,
+      notice: (message) => this.notice(message),
+      lost: (key, reason) => this.#localStarts.lost(key, reason),
+      forgotten: () => this.#changed.ring(),
+    });
     this.#localStarts = new LocalStarts({
       workerId: config.workerId,
-      bind: (attempt, spec) => this.#bind(attempt, spec),
-      decline: (spec) => this.#decline(spec, `jobs of type ${spec.type} are started by the worker itself`),
+      bind: (attempt, spec) => this.#work.bind(attempt, spec),
+      decline: (spec) => this.#work.decline(spec, `jobs of type ${spec.type} are started by the worker itself`),
       notice: (message) => this.notice(message),
       changed: () => {
         this.#sayLeaving();
@@ -143,7 +144,7 @@ export class RunningWorker implements Worker {
 
   /** Everything that runs or waits to be delivered, known to the server or not. */
   get #attempts(): Attempt[] {
-    return [...this.#reporters.attempts, ...this.#localStarts.waiting, ...this.#localStarts.alone];
+    return [...this.#work.attempts, ...this.#localStarts.waiting, ...this.#localStarts.alone];
   }
 
   get bufferedBytes(): number {
@@ -153,7 +154,7 @@ export class RunningWorker implements Worker {
   begin(): void {
     for (const notice of this.#redaction.notices) this.notice(notice);
     void this.#link.run().then(async () => {
-      this.#lease.stop();
+      this.#work.close();
       await this.#spool?.close();
       this.#resolveClosed();
     });
@@ -166,7 +167,7 @@ export class RunningWorker implements Worker {
     const shown = maskedStart(options, this.#redaction.redactor);
     const { name = type, labels = {}, parameters = {} } = shown;
     const beginning = { name, labels, parameters: structuredClone(parameters) };
-    const attempt = new Attempt(beginning, definition, this.#attemptHost());
+    const attempt = new Attempt(beginning, definition, this.#work.host);
     return this.#localStarts.begin(type, shown, attempt, this.#link.open);
   }
 
@@ -176,13 +177,12 @@ export class RunningWorker implements Worker {
    */
   async deliverLeft(definition: JobDefinition<never>, { start, known, held, spool, end }: LeftWork): Promise<void> {
     const { name = definition.type } = start;
-    const attempt = new Attempt({ name, labels: {}, held }, definition, { ...this.#attemptHost(), spool });
+    const attempt = new Attempt({ name, labels: {}, held }, definition, { ...this.#work.host, spool });
     attempt.finish(end);
     if (!known) return this.#localStarts.begin(definition.type, start, attempt, this.#link.open).ended;
-    this.#bind(attempt, create(AttemptSpecSchema, known));
-    while (this.#reporters.get(attempt.key) === attempt && this.state.kind !== "closed")
-      await this.#changed.wait({ ms: lookAgainMs });
-    if (!this.#reporters.isOver(attempt.key)) throw new Error("the worker was closed before");
+    this.#work.bind(attempt, create(AttemptSpecSchema, known));
+    while (this.#work.has(attempt) && this.state.kind !== "closed") await this.#changed.wait({ ms: lookAgainMs });
+    if (!this.#work.isOver(attempt.key)) throw new Error("the worker was closed before");
   }
 
   stop(reason = "the worker stops"): Promise<void> {
@@ -199,7 +199,7 @@ export class RunningWorker implements Worker {
     for (;;) {
       const leftMs = deadlineMs - systemClock.monotonicMs();
       const { waiting, alone } = this.#localStarts;
-      const isDone = this.#reporters.isEmpty && waiting.length === 0 && alone.length === 0;
+      const isDone = this.#work.isEmpty && waiting.length === 0 && alone.length === 0;
       if (isDone || leftMs <= 0) break;
       await this.#changed.wait({ ms: leftMs });
     }
@@ -210,21 +210,12 @@ export class RunningWorker implements Worker {
 
   /** Stops what runs, and forgets it although the server does not know its end. */
   #abandon(reason: string): void {
-    for (const [key, reporter] of this.#reporters.drain()) {
-      this.notice(`${key}: ${reason}`);
-      if (reporter instanceof Attempt) reporter.abandon(reason);
-    }
+    this.#work.abandon(reason);
     for (const attempt of this.#localStarts.abandon(reason)) {
       this.notice(`a job that the server does not know: ${reason}`);
       attempt.abandon(reason);
     }
     this.#changed.ring();
-  }
-
-  /** Others may soon run what ran here: what must not run twice stops. */
-  #leaseOver(silentMs: number): void {
-    const reason = `the server was not heard for ${Math.floor(silentMs / 1000)} s, and the job is exclusive`;
-    for (const attempt of this.#reporters.attempts) attempt.loseLease(reason);
   }
 
   /** Says that the worker leaves, once the server has assigned what was started here: it assigns nothing to one that leaves. */
@@ -237,7 +228,7 @@ export class RunningWorker implements Worker {
   #hello(): Hello {
     const { jobs, slots = 4, labels = {}, transient = false } = this.#options;
     this.#outbox.clear();
-    this.#reporters.forgetVitals();
+    const attempts = this.#work.beginLink();
     return create(HelloSchema, {
       workerId: this.id,
       incarnation: this.incarnation,
@@ -246,7 +237,7 @@ export class RunningWorker implements Worker {
       slots,
       labels: { ...labels },
       metadata: this.#config.metadata,
-      attempts: this.#reporters.reports(),
+      attempts,
       workerTimeUs: BigInt(systemClock.wallUs()),
       transient,
     });
@@ -254,7 +245,7 @@ export class RunningWorker implements Worker {
 
   #handlers(): ConnectionHandlers {
     return {
-      heard: () => this.#lease.heard(),
+      heard: () => this.#work.lease.heard(),
       now: () => ({
         nowUs: systemClock.wallUs(),
         bufferedBytes: this.#budget.bytes,
@@ -269,16 +260,16 @@ export class RunningWorker implements Worker {
             this.#receiveSpec(message.value);
             return;
           case "input":
-            this.#receiveInput(message.value);
+            this.#work.receiveInput(message.value);
             return;
           case "endAccepted": {
             const key = attemptKey(message.value);
             this.#localStarts.ended(key);
-            this.#forget(key);
+            this.#work.forget(key);
             return;
           }
           case "fenced":
-            this.#fence(attemptKey(message.value), message.value.reason);
+            this.#work.fence(attemptKey(message.value), message.value.reason);
             return;
           case "drain":
             // Without `stop` there is nothing to do: the server assigns no more.
@@ -295,134 +286,26 @@ export class RunningWorker implements Worker {
       // Others are fenced by the server, for they may run elsewhere; what was started here can not.
       for (const key of this.#localStarts.otherStore()) {
         this.notice(`${key} goes on, and its lines are dropped`);
-        this.#forget(key);
+        this.#work.forget(key);
       }
     }
     this.#storeId = welcome.storeId;
-    this.#lease.begin(welcome.leaseMs);
     this.#link.welcomed(connection);
     this.#sayLeaving();
-    for (const attempt of this.#reporters.attempts) {
-      this.#outbox.inputTaken(attempt);
-      this.#push(attempt, connection);
-    }
+    this.#work.welcomed(welcome, connection);
     this.#localStarts.welcomed(connection);
     this.#onWelcome?.(connection, welcome.storeId);
-    const vitalsTimer = setInterval(() => this.#sendVitals(this.#reporters.attempts), vitalsEveryMs);
-    connection.signal.addEventListener("abort", () => clearInterval(vitalsTimer), { once: true });
   }
 
   #receiveSpec(spec: AttemptSpec): void {
-    const key = attemptKey(spec);
-    const known = this.#reporters.get(key);
-    if (known instanceof Attempt) known.receive(spec);
-    if (known || this.#reporters.isOver(key)) return;
+    if (this.#work.receive(spec)) return;
     const definition = this.#options.jobs.find(({ type }) => type === spec.type);
     const { slots = 4 } = this.#options;
     if (definition?.pinned) this.#localStarts.claim(spec);
-    else if (this.state.kind === "draining") this.#decline(spec, "the worker stops");
-    else if (!definition) this.#decline(spec, `this worker offers no job type ${spec.type}`);
-    else if (this.running >= slots) this.#decline(spec, `all ${slots} slots of this worker are taken`);
-    else {
-      const attempt = new Attempt(spec, definition, this.#attemptHost());
-      this.#bind(attempt, spec);
-      attempt.start();
-    }
-  }
-
-  #bind(attempt: Attempt, spec: AttemptSpec): void {
-    attempt.bind(spec);
-    const { jobId, attempt: number } = spec;
-    attempt.describe({ jobId, attempt: number, storeId: this.#storeId ?? "", request: "" });
-    this.#reporters.set(attempt.key, attempt);
-    this.#sendVitals([attempt]);
-    this.#outbox.report(attempt);
-    this.#outbox.inputTaken(attempt);
-    const { connection } = this.#link;
-    if (connection) this.#push(attempt, connection);
-  }
-
-  #attemptHost(): AttemptHost {
-    const isOurs = (attempt: Attempt) => this.#reporters.get(attempt.key) === attempt;
-    return {
-      clock: systemClock,
-      budget: this.#budget,
-      redactor: this.#redaction.redactor,
-      spool: this.#spool,
-      onChange: (attempt) => {
-        if (!isOurs(attempt)) return;
-        this.#sendVitals([attempt]);
-        this.#outbox.report(attempt);
-      },
-      checkLease: () => this.#lease.check(),
-      onInputTaken: (attempt) => {
-        if (isOurs(attempt)) this.#outbox.inputTaken(attempt);
-      },
-    };
-  }
-
-  #receiveInput(input: Input): void {
-    const reporter = this.#reporters.get(attemptKey(input));
-    if (reporter instanceof Attempt) reporter.receiveInput(input);
-  }
-
-  #fence(key: string, reason: string): void {
-    const reporter = this.#reporters.get(key);
-    if (!reporter || (reporter instanceof Attempt && reporter.isFenced)) return;
-    this.notice(`${key} is not ours any more: ${reason}`);
-    this.#localStarts.lost(key, reason);
-    // What is left of an attempt is evidence: it is told until its end is accepted.
-    if (reporter instanceof Attempt) reporter.fence(reason);
-    else this.#forget(key);
-  }
-
-  #decline(spec: AttemptSpec, reason: string): void {
-    const { jobId, attempt } = spec;
-    const end = { jobId, attempt, outcome: EndOutcome.DECLINED, reason };
-    const reporter = endReporter(end, spec.spec?.generation ?? 0n);
-    this.#reporters.set(attemptKey(spec), reporter);
-    this.#outbox.report(reporter);
-  }
-
-  #forget(key: string): void {
-    this.#reporters.forget(key);
-    this.#changed.ring();
-  }
-
-  #push(attempt: Attempt, connection: Connection): void {
-    const { client, wire, signal } = connection;
-    pushLogs({
-      log: attempt.log,
-      jobId: attempt.jobId,
-      attempt: attempt.number,
-      incarnation: this.incarnation,
-      endsWhenRefused: () => attempt.isFenced,
-      client,
-      wire,
-      signal,
-      notice: (message) => this.notice(`${attempt.key}: ${message}`),
-    })
-      .then((refusal) => {
-        if (refusal === undefined) return;
-        this.notice(`${attempt.key}: what was not delivered of it is not taken any more: ${refusal}`);
-        attempt.abandon(refusal);
-        this.#forget(attempt.key);
-      })
-      .catch((error: unknown) => {
-        const reason = messageOf(error);
-        this.notice(`${attempt.key} is given up: ${reason}`);
-        attempt.discard(reason);
-        this.#localStarts.lost(attempt.key, reason);
-        // The server still waits for this attempt: it must hear that nothing will come.
-        const { jobId, number } = attempt;
-        const failed = endReporter({ jobId, attempt: number, outcome: EndOutcome.FAILED, reason });
-        this.#reporters.set(attempt.key, failed);
-        this.#outbox.report(failed);
-      });
-  }
-
-  #sendVitals(attempts: readonly Attempt[]): void {
-    this.#outbox.vitals(this.#reporters.takeNewVitals(attempts));
+    else if (this.state.kind === "draining") this.#work.decline(spec, "the worker stops");
+    else if (!definition) this.#work.decline(spec, `this worker offers no job type ${spec.type}`);
+    else if (this.running >= slots) this.#work.decline(spec, `all ${slots} slots of this worker are taken`);
+    else this.#work.start(spec, definition);
   }
 
   /** Says something that the worker's owner should know. */
