@@ -225,7 +225,9 @@ export class AttemptFiles {
     this.#isSynced = false;
     try {
       const { bytesWritten } = await file.writev(parts, segment.bytes);
-      if (bytesWritten !== bytes) throw new Error(`only ${bytesWritten} of ${bytes} bytes could be written`);
+      // A disk that is full takes a part, and says why with the rest.
+      if (bytesWritten < bytes)
+        await writeAll(file, Buffer.concat(parts).subarray(bytesWritten), segment.bytes + bytesWritten);
     } catch (error) {
       // What was written in part shall not be taken for damage.
       await file.truncate(segment.bytes).catch(() => undefined);
@@ -272,6 +274,14 @@ export async function setAside(path: string): Promise<void> {
   await link(path, `${path.slice(0, -ending.length)}.damaged`).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "EEXIST") throw error;
   });
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, at, bytes.length - at, position + at);
+    if (bytesWritten === 0) throw new Error(`only ${at} of ${bytes.length} bytes could be written`);
+    at += bytesWritten;
+  }
 }
 
 function isLost(run: LineRun): boolean {

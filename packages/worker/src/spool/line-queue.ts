@@ -8,6 +8,8 @@ import { withoutDebug } from "./without-debug.ts";
 
 /** A write to the files has at most about so many bytes. */
 const batchBytes = 512 * 1024;
+/** Files that could not be written are not tried again before, milliseconds. */
+const restMs = 1000;
 /** When less than this is in memory and not on the wire, more is read from the files, bytes. */
 const readBelowBytes = 512 * 1024;
 
@@ -58,6 +60,7 @@ export class LineQueue {
   #isDropping = false;
   /** The files cannot be written. */
   #isBroken = false;
+  #tryAtMs = 0;
   #noteDue = false;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -254,6 +257,7 @@ export class LineQueue {
   #write(): void {
     const files = this.#files;
     if (!files || this.#isWriting || this.#isClosed) return;
+    if (this.#isBroken && performance.now() < this.#tryAtMs) return;
     if (!this.#noteDue && (this.#unwritten.length === 0 || !this.#options.mayWrite())) return;
     void this.#whileWriting(() => this.#writeAll(files));
   }
@@ -316,6 +320,7 @@ export class LineQueue {
     if (this.#isClosed) return;
     const wasBroken = this.#isBroken;
     this.#isBroken = true;
+    this.#tryAtMs = performance.now() + restMs;
     if (!wasBroken) this.#options.onTrouble(messageOf(error));
   }
 

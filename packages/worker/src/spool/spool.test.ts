@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from "node:child_process";
+import { fork, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -17,12 +17,16 @@ const megabyte = 1024 * 1024;
 const program = fileURLToPath(new URL("spool-worker-for-tests.ts", import.meta.url));
 let folder: string;
 const children: ChildProcess[] = [];
+/** A small one, mounted for one test. */
+let disk: string | undefined;
 
 beforeEach(async () => {
   room.server.behaviour.keepsToProcess = true;
   folder = join(await mkdtemp(join(tmpdir(), "spool-")), "spool");
 });
 afterEach(async () => {
+  if (disk !== undefined) spawnSync("umount", ["-l", disk]);
+  disk = undefined;
   for (const child of children.splice(0)) await kill(child);
   await rm(join(folder, ".."), { recursive: true, force: true });
 });
@@ -261,16 +265,50 @@ describe("a spool", () => {
     expect(said[0]).toMatch(/lines wait in memory only/);
   });
 
+  test("on a disk that is full goes on in memory, says so once, and loses nothing", async ({ skip }) => {
+    const { server } = room;
+    disk = join(folder, "..", "disk");
+    await mkdir(disk);
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]);
+    skip(mounted.status !== 0, "only root can mount a small disk");
+    const filler = join(disk, "filler");
+    await writeFile(filler, Buffer.alloc(512 * 1024));
+    const text = "x".repeat(1000);
+    const worker = await room.start(
+      [
+        job(async ({ log }) => {
+          for (let line = 1; line <= 3000; line++) {
+            log.info(`${line} ${text}`);
+            if (line % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+          }
+        }),
+      ],
+      spooling({ spool: { folder: join(disk, "spool") } }),
+    );
+    server.behaviour.autoCommit = false;
+    const attempt = server.assign("a", "test");
+    await expect.poll(() => room.notices.join()).toMatch(/cannot be written \(ENOSPC/);
+    await expect.poll(() => worker.bufferedBytes).toBeGreaterThan(2.8 * megabyte);
+    server.behaviour.autoCommit = true;
+    server.commit();
+    expect(await room.ended(attempt)).toBe(EndOutcome.SUCCEEDED);
+    expect(attempt.lines).toEqual(Array.from({ length: 3000 }, (_, i) => `${i + 1} ${text}`));
+    expect(attempt.gaps).toEqual([]);
+    expect(room.notices.filter((notice) => notice.includes("cannot be written"))).toHaveLength(1);
+  });
+
   test("goes on when it can be written again, and nothing is lost meanwhile", async () => {
     const { server } = room;
     await mkdir(folder, { recursive: true });
-    const go = gate();
+    let isOver = false;
+    let printed = 0;
     await room.start(
       [
         job(async ({ log }) => {
-          for (let line = 1; line <= 500; line++) log.info(`line ${line}`);
-          await go.opened;
-          for (let line = 501; line <= 1000; line++) log.info(`line ${line}`);
+          while (!isOver) {
+            log.info(`line ${++printed}`);
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }
         }),
       ],
       spooling({ spool: { folder: join(folder, "file", "spool") } }),
@@ -280,12 +318,12 @@ describe("a spool", () => {
     const attempt = server.assign("a", "test");
     await expect.poll(() => room.notices.join()).toMatch(/cannot be written/);
     await rm(join(folder, "file"));
-    go.open();
     await expect.poll(() => room.notices.join()).toMatch(/can be written again/);
     server.behaviour.autoCommit = true;
     server.commit();
+    isOver = true;
     expect(await room.ended(attempt)).toBe(EndOutcome.SUCCEEDED);
-    expect(attempt.lines).toEqual(numbered(1000));
+    expect(attempt.lines).toEqual(numbered(printed));
   });
 
   test("with a damaged segment gives all but what is lost, says which that is, and sets the segment aside", async () => {

@@ -9,6 +9,8 @@ import { encodeNote, type SpoolNote } from "./spool-note.ts";
 
 /** What has waited for so long goes to the disk; the longest that a power failure costs, milliseconds. */
 const tidyEveryMs = 1000;
+/** That the files cannot be written is not said again before, milliseconds. */
+const sayAgainMs = 60_000;
 /** So that processes that cannot see this one know that it lives, milliseconds. */
 const touchEveryMs = 15_000;
 
@@ -48,6 +50,9 @@ export class WorkerSpool {
   #folder: Promise<string> | undefined;
   #attempts = 0;
   #isBroken = false;
+  /** What was said last, and when it was said that it cannot be written. */
+  #wasSaid = false;
+  #saidAtMs = -Infinity;
 
   constructor(config: SpoolConfig, writer: SpoolWriter, host: WorkerSpoolHost) {
     this.config = config;
@@ -135,6 +140,12 @@ export class WorkerSpool {
     if (isBroken === this.#isBroken) return;
     this.#isBroken = isBroken;
     this.#host.broken(isBroken);
+    // A disk that is nearly full takes this and refuses that: it is said once.
+    const nowMs = performance.now();
+    if (isBroken && nowMs - this.#saidAtMs < sayAgainMs) return;
+    if (isBroken === this.#wasSaid) return;
+    this.#wasSaid = isBroken;
+    if (isBroken) this.#saidAtMs = nowMs;
     this.#host.notice(
       isBroken
         ? `the spool in ${this.config.folder} cannot be written (${reason}): lines wait in memory only, until it can`
