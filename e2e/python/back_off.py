@@ -1,20 +1,25 @@
 """How long to wait between two tries."""
 
 import random
+import time
+from typing import Optional
 
-FIRST_S = 0.100
+LEAST_S = 0.100
 LONGEST_S = 5.0
+SHARE = 0.5
 
 
 class BackOff:
     def __init__(self) -> None:
-        self._delay_s = FIRST_S
+        self._away_since: Optional[float] = None
 
     def reset(self) -> None:
-        self._delay_s = FIRST_S
+        self._away_since = None
 
     def next_s(self) -> float:
-        """Doubles, each time with a random share of up to a half taken off."""
-        delay_s = self._delay_s * (1 - random.random() / 2)
-        self._delay_s = min(self._delay_s * 2, LONGEST_S)
-        return delay_s
+        """A random time up to half of the time since it was good last."""
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        bound_s = max(LEAST_S, (now - self._away_since) * SHARE)
+        return random.random() * min(bound_s, LONGEST_S)
