@@ -37,6 +37,8 @@ export default defineConfig({
         test: {
           name: "page",
           include: ["apps/web/src/**/*.svelte.test.ts"],
+          // axe reads a whole page, on a machine that may have more to do.
+          testTimeout: 60_000,
           browser: {
             enabled: true,
             headless: true,

@@ -122,6 +122,8 @@ const states: Record<string, (signalbox: Signalbox, page: Page) => Promise<void>
 
 for (const [name, arrange] of Object.entries(states)) {
   test(`${name}: no serious fault in either theme, and none at 360 px`, async ({ signalbox, page }) => {
+    // axe reads the whole page four times.
+    test.setTimeout(240_000);
     await arrange(signalbox, page);
     for (const colorScheme of ["light", "dark"] as const) {
       for (const width of [1440, 360]) {
