@@ -420,7 +420,7 @@ const step = fc.oneof(
   }),
 );
 
-test("whatever happens in whatever order, a job's history makes sense", () => {
+test("whatever happens in whatever order, a job's history makes sense", { timeout: 120_000 }, () => {
   let lateTaken = 0;
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, pinned) => {
@@ -514,7 +514,7 @@ test("whatever happens in whatever order, a job's history makes sense", () => {
         expect(read && equals(JobRecordSchema, read, after)).toBe(true);
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
-  expect(lateTaken).toBeGreaterThan(100);
+  expect(lateTaken).toBeGreaterThan(50);
 });
