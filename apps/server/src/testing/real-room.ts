@@ -89,8 +89,8 @@ export class RealRoom implements AsyncDisposable {
     return (await readFile(join(this.data, "token"), "utf8")).trim();
   }
 
-  /** Starts a job that prints so many lines a second. */
-  async lines(perSecond: number): Promise<string> {
+  /** Starts a job that prints so many lines a second; with PAUSE it waits until it is told to run. */
+  async lines(perSecond: number, mode = RunMode.RUN): Promise<string> {
     await expect
       .poll(async () => (await this.jobs.listJobTypes({})).types.map(({ type }) => type?.name), { timeout: 30_000 })
       .toContain("lines");
@@ -98,6 +98,7 @@ export class RealRoom implements AsyncDisposable {
       requestId: randomUUID(),
       type: "lines",
       parameters: { per_second: perSecond },
+      levers: [{ value: { case: "run", value: { mode } } }],
     });
     return job?.id ?? "";
   }
