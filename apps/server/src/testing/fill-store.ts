@@ -79,6 +79,6 @@ process.stdout.write("filled\n");
 if (then === "close") {
   await store.close();
 } else {
-  void fill("j-last", Infinity);
+  void fill(`j-last${process.pid}`, Infinity);
   for (let i = 0; ; i++) await endedJob(`last-${process.pid}-${i}`);
 }
