@@ -7,7 +7,7 @@ import { cpuSeconds } from "./process-cost.ts";
 import { startSignalbox, type SignalboxProcess } from "./signalbox-process.ts";
 import { quantile } from "./statistics.ts";
 
-// `npm run recovery -w packages/bench`, or node packages/bench/src/recovery.ts: kills the server under load and measures how long it takes
+// `pnpm --filter @signalbox/bench run recovery`, or node packages/bench/src/recovery.ts: kills the server under load and measures how long it takes
 // until everybody is back, and whether a line was lost or doubled. WORKERS, LINES (all workers together, a second; 0: idle), KILLS and
 // GENERATORS change the load.
 
