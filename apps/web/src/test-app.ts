@@ -7,7 +7,7 @@ import { Session } from "./auth/session.svelte.ts";
 import type { TestRoom } from "./test-room.ts";
 
 /** Waits for a condition; a busy machine may take its time. */
-export const until = <T>(condition: () => T) => vi.waitUntil(condition, { timeout: 10_000, interval: 20 });
+export const until = <T>(condition: () => T) => vi.waitUntil(condition, { timeout: 30_000, interval: 20 });
 
 /** The text of an element with single spaces. */
 export const words = (element: Element | null | undefined) =>

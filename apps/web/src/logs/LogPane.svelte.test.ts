@@ -44,7 +44,7 @@ async function open(marked?: { from: number; to: number }) {
 }
 
 /** Waits for a condition; a busy machine may take its time. */
-const until = <T>(condition: () => T) => vi.waitUntil(condition, { timeout: 10_000, interval: 20 });
+const until = <T>(condition: () => T) => vi.waitUntil(condition, { timeout: 30_000, interval: 20 });
 const scroller = () => page.getByRole("log").element();
 const shownRows = () => {
   const box = scroller().getBoundingClientRect();

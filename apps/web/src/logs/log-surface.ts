@@ -6,7 +6,7 @@ import type { LogStore } from "./log-store.ts";
 import { maxMarks, ScrollBar, type MapMark, type ScrollBarElements } from "./scroll-bar.ts";
 import { touchScroll } from "./touch-scroll.ts";
 
-/** Height of a line that is not wrapped, and of the rows between lines, in px. log.css has the same numbers. */
+/** Height of a line that is not wrapped, and of the rows between lines, in px. log-rows.css has the same numbers. */
 export const lineHeight = 18;
 const betweenHeight = 24;
 
