@@ -111,7 +111,10 @@ test("`yes` is held up by the server, and the supervisor's memory stays flat, wi
   signalbox,
 }) => {
   test.setTimeout(180_000);
-  const supervised = run(signalbox, ["yes", "all work and no play makes a dull log"], { echo: "dropped" });
+  const supervised = run(signalbox, ["yes", "all work and no play makes a dull log"], {
+    flags: ["--spool-size", "64M"],
+    echo: "dropped",
+  });
   const id = await supervised.jobId();
   const lines = async () => Number((await signalbox.job(id)).vitals?.lines ?? 0n);
   await expect.poll(lines, { timeout: 60_000 }).toBeGreaterThan(1_000_000);

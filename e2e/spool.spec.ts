@@ -10,6 +10,8 @@ interface Left {
   readonly jobId: string;
   readonly name: string;
   readonly lines: number;
+  /** The number after the last of them. */
+  readonly nextLine: number;
 }
 
 /** What is kept on this machine: what `signalbox spool` lists. */
@@ -17,9 +19,22 @@ async function kept(signalbox: Signalbox): Promise<Left[]> {
   const found: Left[] = [];
   for (const { path, owner } of await listSpools(signalbox.spool))
     for (const { note, nextLine, ackedLine } of await readSpool(path).catch(() => []))
-      found.push({ owner, jobId: note?.jobId ?? "", name: note?.name ?? "", lines: nextLine - ackedLine });
+      found.push({ owner, jobId: note?.jobId ?? "", name: note?.name ?? "", lines: nextLine - ackedLine, nextLine });
   return found;
 }
+
+/** Starts a command under `signalbox run`, and ends it with the test, whatever has become of it. */
+function run(signalbox: Signalbox, words: readonly string[], name: string): Supervised {
+  const supervised = new Supervised(signalbox, words, { flags: ["--name", name], echo: "dropped" });
+  running.add(supervised);
+  return supervised;
+}
+
+const running = new Set<Supervised>();
+test.afterEach(async () => {
+  for (const supervised of running) await supervised.kill();
+  running.clear();
+});
 
 /** The numbers that `seq` has printed into a log: each once, from 1 on. Returns how many. */
 function counted(text: Buffer): number {
@@ -45,19 +60,19 @@ test("supervisors that are killed again and again lose nothing that they had wri
     const isAway = round === 2;
     if (isAway) await signalbox.server.kill("SIGKILL");
     const name = `round ${round}`;
-    const supervised = new Supervised(signalbox, ["seq", "1", "1000000000"], {
-      flags: ["--name", name],
-      echo: "dropped",
-    });
+    const supervised = run(signalbox, ["seq", "1", "1000000000"], name);
     const own = async () => (await kept(signalbox)).find((left) => left.name === name);
     if (isAway) await expect.poll(async () => (await own())?.lines ?? 0, { timeout: 60_000 }).toBeGreaterThan(10_000);
-    else await supervised.jobId();
+    else
+      await expect
+        .poll(async () => (await jobNamed(signalbox, name))?.state, { timeout: 90_000 })
+        .toBe(JobState.RUNNING);
     await delay(200 + Math.random() * 800);
     await supervised.kill();
     const left = await own();
     if (left) {
       expect(left.owner).toBe("dead");
-      written.set(name, left.lines);
+      written.set(name, left.nextLine);
     }
     if (isAway) await signalbox.start();
   }
@@ -67,8 +82,10 @@ test("supervisors that are killed again and again lose nothing that they had wri
   expect(written.get("round 2")).toBeGreaterThan(10_000);
   for (let round = 1; round <= rounds; round++) {
     const record = await jobNamed(signalbox, `round ${round}`);
-    const lines = counted(await signalbox.text(record?.id ?? ""));
-    expect(lines, `round ${round}`).toBeGreaterThanOrEqual((written.get(`round ${round}`) ?? 1) - 1);
+    const jobId = record?.id ?? "";
+    expect(counted(await signalbox.text(jobId))).toBeGreaterThan(0);
+    const { endLine } = await signalbox.logs.readLogs({ jobId, attempt: 1, fromLine: 1n });
+    expect(Number(endLine), `round ${round}`).toBeGreaterThanOrEqual(written.get(`round ${round}`) ?? 1);
   }
 });
 
@@ -77,7 +94,7 @@ test("a command that has ended while the server was away is delivered with its e
 }) => {
   test.setTimeout(240_000);
   await signalbox.server.kill("SIGKILL");
-  const away = new Supervised(signalbox, ["seq", "1", "20000"], { flags: ["--name", "away"], echo: "dropped" });
+  const away = run(signalbox, ["seq", "1", "20000"], "away");
   expect(await away.code).toBe(0);
   expect(away.stderr()).toMatch(/of the output are kept here: the next signalbox run delivers them/);
   const listed = await command(signalbox, ["spool", "--json"]);
@@ -87,7 +104,7 @@ test("a command that has ended while the server was away is delivered with its e
   const nobody = await command(signalbox, ["spool", "deliver"]);
   expect([nobody.code, nobody.stderr]).toEqual([4, expect.stringContaining("Not delivered")]);
   await signalbox.start();
-  const next = new Supervised(signalbox, ["sleep", "20"], { flags: ["--name", "next"] });
+  const next = run(signalbox, ["sleep", "20"], "next");
   await expect
     .poll(async () => (await jobNamed(signalbox, "away"))?.state, { timeout: 60_000 })
     .toBe(JobState.SUCCEEDED);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ChunkBodySchema, ChunkBuilder, GapCause, Level } from "@signalbox/protocol";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { LineRun } from "../unacked-lines.ts";
 import { AttemptFiles } from "./attempt-files.ts";
 import { readSpool } from "./left-spools.ts";
@@ -14,6 +14,8 @@ import { encodeNote, type SpoolNote } from "./spool-note.ts";
 import { SpooledLog } from "./spooled-log.ts";
 import { openAttempt } from "./left-spools.ts";
 
+// Each writes hundreds of files.
+vi.setConfig({ testTimeout: 120_000 });
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "line-queue-"));
@@ -186,9 +188,9 @@ describe("lines in files", () => {
         expect(await readdir(folder)).toEqual([]);
         await queue.close({ keepFiles: false });
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
-  }, 120_000);
+  });
 
   test("are given out only when they are written", async () => {
     const state = { kept: true, writes: false };

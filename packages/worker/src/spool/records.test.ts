@@ -116,7 +116,7 @@ describe("a segment", () => {
         const lost = found.filter((run) => run.kind === "gap" && run.cause === GapCause.SPOOL_CORRUPT);
         expect(lost.length).toBeLessThanOrEqual(1);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 

@@ -6,12 +6,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { EndOutcome, GapCause } from "@signalbox/protocol";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { WorkerOptions } from "../index.ts";
 import { gate, job, roomForTests } from "../room-for-tests.ts";
 import type { StoredAttempt } from "../server-for-tests.ts";
 import { listSpools } from "./left-spools.ts";
 
+// Each starts processes.
+vi.setConfig({ testTimeout: 90_000 });
 const room = roomForTests();
 const megabyte = 1024 * 1024;
 const program = fileURLToPath(new URL("spool-worker-for-tests.ts", import.meta.url));
@@ -124,7 +126,7 @@ describe("a spool", () => {
     await expect.poll(segments, { timeout: 30_000 }).toEqual([]);
     expect(attempt.lines).toEqual(numbered(attempt.lines.length));
     expect(attempt.gaps).toEqual([]);
-  }, 60_000);
+  });
 
   test("is freed as lines are acknowledged, and nothing is left when all are", async () => {
     const { server } = room;
@@ -354,7 +356,7 @@ describe("a spool", () => {
     const left = await readdir(folder, { recursive: true });
     expect(left.filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
     expect(room.notices.join()).toMatch(/damaged and was set aside/);
-  }, 60_000);
+  });
 
   test("is nobody else's to read", async () => {
     const { server } = room;
