@@ -22,7 +22,7 @@ const watchLog = "apps/server/src/live/watch-log.ts";
 /** Faults that the oracle must find. None of this is in the product: a module loader puts them in when the server loads the files. */
 export const plants: readonly Plant[] = [
   {
-    // The commit comes a second after the acknowledgement, so that a kill in between always takes acknowledged lines with it.
+    // The commit comes seconds after the acknowledgement, so that a kill in between always takes acknowledged lines with it.
     name: "acknowledge before commit",
     noticedBy: "the store",
     pieces: [
@@ -32,7 +32,7 @@ export const plants: readonly Plant[] = [
       this.#durable = { nextLine, mark };
     });`,
         becomes: `this.#durable = { nextLine, mark };
-    setTimeout(() => void this.#writer.append(entry, nextLine).catch(() => undefined), 1000);
+    setTimeout(() => void this.#writer.append(entry, nextLine).catch(() => undefined), 5000);
     this.#pending = Promise.resolve();`,
       },
     ],

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { format } from "prettier";
@@ -35,7 +36,7 @@ function describe({ did, seed, linesPerSecond, outcomes, failures }: PartResult)
   });
   const head = ["who read", ...lineClasses, "promises broken"];
   return [
-    `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, seed ${seed}, ${machine()}, ` +
+    `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC, commit ${commit()}, seed ${seed}, ${machine()}, ` +
       `${linesPerSecond.toLocaleString("en")} lines a second asked for: ${did}. ${sum(({ lines }) => lines)} lines were printed in ` +
       `${sum(({ seconds }) => seconds)} s; streams of readers broke ${sum(({ breaks }) => breaks)} times.`,
     "",
@@ -44,6 +45,11 @@ function describe({ did, seed, linesPerSecond, outcomes, failures }: PartResult)
     ...rows,
     ...failures.map((failure) => `\nA room failed: ${failure}.`),
   ].join("\n");
+}
+
+function commit(): string {
+  const { stdout } = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: new URL("../..", import.meta.url) });
+  return stdout?.toString().trim() || "unknown";
 }
 
 function machine(): string {

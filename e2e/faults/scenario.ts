@@ -54,7 +54,7 @@ export async function play(scenario: Scenario): Promise<Outcome> {
     }
     await until("so much is printed", async () => (await linesOf(room)) >= readersComeAfterLines);
     follow();
-    await room.progress();
+    await room.progress(healsWithinMs);
     for (const [i, { afterMs, faults }] of rounds.entries()) {
       await delay(afterMs);
       say(`${i + 1} of ${rounds.length}: ${faults.map(describeFault).join("; ")}`);
