@@ -54,7 +54,7 @@ const saidOfDisk = (room: RealRoom) =>
 
 test.skipIf(!canMount)(
   "on a full disk no line is acknowledged, reading, login and cancel work, everybody is told, and all goes on by itself when there is room (needs root, to mount a disk)",
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const disk = smallDisk();
     await using room = await RealRoom.open(join(disk.folder, "data"));
@@ -116,7 +116,7 @@ test.skipIf(!canMount)(
 
 test.skipIf(!canMount)(
   "a server that is stopped on a full disk ends in time, and the next one has every acknowledged line once (needs root, to mount a disk)",
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const disk = smallDisk();
     await using room = await RealRoom.open(join(disk.folder, "data"));
@@ -146,7 +146,7 @@ test.skipIf(!canMount)(
 
 test.skipIf(spawnSync("strace", ["-V"]).status !== 0)(
   "when the disk fails to sync the server says so in one line and ends with 1; the next one has every line once (needs strace)",
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     await using room = await RealRoom.open();
     const faults = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO:when=60+"];
