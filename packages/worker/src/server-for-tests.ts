@@ -316,7 +316,7 @@ export class ServerForTests {
   }
 
   /** Resolves when `condition` holds; rejects after `ms` with what is known. */
-  async until(condition: () => boolean, what: string, ms = 10_000): Promise<void> {
+  async until(condition: () => boolean, what: string, ms = 60_000): Promise<void> {
     const deadline = performance.now() + ms;
     while (!condition()) {
       const left = deadline - performance.now();

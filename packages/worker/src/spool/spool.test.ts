@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { WorkerOptions } from "../index.ts";
 import { gate, job, roomForTests } from "../room-for-tests.ts";
 import type { StoredAttempt } from "../server-for-tests.ts";
-import { listSpools } from "./left-spools.ts";
+import { listSpools, readSpool } from "./left-spools.ts";
 
 // Each starts processes.
 vi.setConfig({ testTimeout: 90_000 });
@@ -68,6 +68,13 @@ const spooledBytes = async () => {
   return sizes.reduce((sum, size) => sum + (size?.size ?? 0), 0);
 };
 
+/** As `expect.poll`, for as long as a busy machine may need. */
+const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 60_000 });
+/** The last line that is in the files. */
+const writtenUpTo = async () => {
+  const [spool] = await listSpools(folder);
+  return ((spool && (await readSpool(spool.path))[0]?.nextLine) ?? 1) - 1;
+};
 const numbered = (count: number) => Array.from({ length: count }, (_, i) => `line ${i + 1}`);
 const missingLines = (attempt: StoredAttempt) => attempt.gaps.reduce((sum, gap) => sum + Number(gap.lineCount), 0);
 
@@ -79,7 +86,7 @@ describe("a spool", () => {
     const attempt = server.assign("a", "print", { parameters: { lines: 20_000 } });
     server.behaviour.autoCommit = false;
     await once(child, "message");
-    await expect.poll(spooledBytes).toBeGreaterThan(200_000);
+    await eventually(writtenUpTo).toBe(20_000);
     await kill(child);
     server.behaviour.autoCommit = true;
     expect((await listSpools(folder)).map(({ owner }) => owner)).toEqual(["dead"]);
@@ -87,7 +94,7 @@ describe("a spool", () => {
     await server.until(() => attempt.lines.length === 20_000, "all lines are there");
     expect(attempt.lines).toEqual(numbered(20_000));
     expect(server.spooledPushes[0]?.incarnation).toBe(server.hellos[0]?.incarnation);
-    await expect.poll(() => readdir(folder)).toEqual([]);
+    await eventually(() => readdir(folder)).toEqual([]);
     expect(room.notices.join()).toMatch(/what named had left in its spool is delivered/);
   });
 
@@ -98,7 +105,7 @@ describe("a spool", () => {
     server.assign("a", "print", { parameters: { lines: 1000 } });
     server.behaviour.autoCommit = false;
     await once(child, "message");
-    await expect.poll(segments).toHaveLength(1);
+    await eventually(segments).toHaveLength(1);
     child.kill("SIGSTOP");
     const before = await readdir(folder);
     await room.start([job(() => undefined)], spooling({ workerId: "second" }));
@@ -123,7 +130,7 @@ describe("a spool", () => {
       for (const helper of helpers) await kill(helper);
     }
     await server.until(() => attempt.lines.length >= 1, "lines are there");
-    await expect.poll(segments, { timeout: 30_000 }).toEqual([]);
+    await eventually(segments).toEqual([]);
     expect(attempt.lines).toEqual(numbered(attempt.lines.length));
     expect(attempt.gaps).toEqual([]);
   });
@@ -149,7 +156,7 @@ describe("a spool", () => {
     }
     expect(attempt.lines).toEqual(numbered(100_000));
     expect(most).toBeLessThan(6 * megabyte);
-    await expect.poll(segments).toEqual([]);
+    await eventually(segments).toEqual([]);
     expect(worker.bufferedBytes).toBe(0);
     await worker.stop();
     expect(await readdir(folder)).toEqual([]);
@@ -203,7 +210,7 @@ describe("a spool", () => {
     const attempt = server.assign("a", "test");
     await server.until(() => attempt.vitals.at(-1)?.stalledBy === "waiting for the log spool", "it waits");
     expect(printed).toBeLessThan(60);
-    await expect.poll(() => spooledBytes()).toBeLessThan(3.2 * megabyte);
+    await eventually(() => spooledBytes()).toBeLessThan(3.2 * megabyte);
     server.behaviour.autoCommit = true;
     server.commit();
     expect(await room.ended(attempt)).toBe(EndOutcome.SUCCEEDED);
@@ -289,8 +296,8 @@ describe("a spool", () => {
     );
     server.behaviour.autoCommit = false;
     const attempt = server.assign("a", "test");
-    await expect.poll(() => room.notices.join()).toMatch(/cannot be written \(ENOSPC/);
-    await expect.poll(() => worker.bufferedBytes).toBeGreaterThan(2.8 * megabyte);
+    await eventually(() => room.notices.join()).toMatch(/cannot be written \(ENOSPC/);
+    await eventually(() => worker.bufferedBytes).toBeGreaterThan(2.8 * megabyte);
     server.behaviour.autoCommit = true;
     server.commit();
     expect(await room.ended(attempt)).toBe(EndOutcome.SUCCEEDED);
@@ -318,9 +325,9 @@ describe("a spool", () => {
     await writeFile(join(folder, "file"), "");
     server.behaviour.autoCommit = false;
     const attempt = server.assign("a", "test");
-    await expect.poll(() => room.notices.join()).toMatch(/cannot be written/);
+    await eventually(() => room.notices.join()).toMatch(/cannot be written/);
     await rm(join(folder, "file"));
-    await expect.poll(() => room.notices.join()).toMatch(/can be written again/);
+    await eventually(() => room.notices.join()).toMatch(/can be written again/);
     server.behaviour.autoCommit = true;
     server.commit();
     isOver = true;
@@ -335,7 +342,7 @@ describe("a spool", () => {
     const attempt = server.assign("a", "print", { parameters: { lines: 200_000 } });
     server.behaviour.autoCommit = false;
     await once(child, "message");
-    await expect.poll(async () => (await segments()).length).toBeGreaterThan(2);
+    await eventually(async () => (await segments()).length).toBeGreaterThan(2);
     await kill(child);
     const names = (await segments()).sort();
     const path = join(folder, names[1] ?? "");
@@ -345,7 +352,7 @@ describe("a spool", () => {
     server.behaviour.autoCommit = true;
     await room.start([job(() => undefined)], spooling({ workerId: "named" }));
     await server.until(() => missingLines(attempt) > 0, "a gap is declared");
-    await expect.poll(segments, { timeout: 20_000 }).toEqual([]);
+    await eventually(segments).toEqual([]);
     expect(attempt.gaps).toHaveLength(1);
     expect(attempt.gaps[0]?.cause).toBe(GapCause.SPOOL_CORRUPT);
     const [gap] = attempt.gaps;
@@ -371,7 +378,7 @@ describe("a spool", () => {
     );
     server.behaviour.autoCommit = false;
     server.assign("a", "test");
-    await expect.poll(segments).toHaveLength(1);
+    await eventually(segments).toHaveLength(1);
     const [name = ""] = await segments();
     const modes = [folder, join(folder, name, ".."), join(folder, name)].map(
       async (path) => (await stat(path)).mode & 0o777,
@@ -386,12 +393,12 @@ describe("a spool", () => {
     const first = await room.start([job(({ log }) => log.info("one"))], spooling({ stopTimeoutMs: 300 }));
     server.behaviour.autoCommit = false;
     const attempt = server.assign("a", "test");
-    await expect.poll(segments).toHaveLength(1);
+    await eventually(segments).toHaveLength(1);
     await first.stop();
     server.behaviour.autoCommit = true;
     await room.start([job(() => undefined)], spooling());
     await server.until(() => attempt.text === "one\n", "it is delivered");
-    await expect.poll(segments).toEqual([]);
+    await eventually(segments).toEqual([]);
   });
 });
 
@@ -404,7 +411,7 @@ describe("a job that began at a worker and was never known to the server", () =>
     await server.stop();
     const child = startProcess("run:somewhere", { TRANSIENT: "yes", END: end });
     await once(child, "message");
-    await expect.poll(spooledBytes).toBeGreaterThan(2000);
+    await eventually(spooledBytes).toBeGreaterThan(2000);
     await new Promise((resolve) => setTimeout(resolve, 300));
     await kill(child);
     await server.start();
@@ -414,7 +421,7 @@ describe("a job that began at a worker and was never known to the server", () =>
     expect(attempt?.lines).toEqual(numbered(200));
     expect(attempt?.report?.end).toMatchObject({ outcome, reason });
     expect(server.startJobs[0]).toMatchObject({ name: "started here", type: "here", workerId: "run:somewhere" });
-    await expect.poll(() => readdir(folder)).toEqual([]);
+    await eventually(() => readdir(folder)).toEqual([]);
   });
 });
 
@@ -423,14 +430,14 @@ test("what the server refuses stays in the spool", async () => {
   await server.stop();
   const child = startProcess("run:somewhere", { TRANSIENT: "yes", END: "now" });
   await once(child, "message");
-  await expect.poll(spooledBytes).toBeGreaterThan(2000);
+  await eventually(spooledBytes).toBeGreaterThan(2000);
   await kill(child);
   const before = await spooledBytes();
   await server.start();
   server.behaviour.refuseJob = () => new ConnectError("no such type here", Code.InvalidArgument);
   await room.start([job(() => undefined)], spooling({ workerId: "another" }));
-  await expect.poll(() => room.notices.join()).toMatch(/stays there, the server does not take it: no such type here/);
-  await expect.poll(() => readdir(folder)).toEqual([expect.stringMatching(/~nobody$/)]);
+  await eventually(() => room.notices.join()).toMatch(/stays there, the server does not take it: no such type here/);
+  await eventually(() => readdir(folder)).toEqual([expect.stringMatching(/~nobody$/)]);
   expect(await spooledBytes()).toBe(before);
 });
 
