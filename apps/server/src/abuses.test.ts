@@ -226,7 +226,7 @@ async function silent(url: string, count: number, bytes: string): Promise<Socket
   const sockets = Array.from({ length: count }, () => connect(Number(port), hostname).on("error", () => undefined));
   onTestFinished(() => sockets.forEach((socket) => socket.destroy()));
   for (const socket of sockets) socket.on("connect", () => socket.write(bytes)).resume();
-  await expect.poll(() => sockets.every(({ connecting }) => !connecting)).toBe(true);
+  await expect.poll(() => sockets.every(({ connecting }) => !connecting), { timeout: 15_000 }).toBe(true);
   return sockets;
 }
 
@@ -463,11 +463,11 @@ const abuses: readonly Abuse[] = [
   },
   {
     row: "A39",
-    what: "200 watches that are never read",
+    what: "100 watches that are never read",
     gets: "nothing came through",
     run: async () => {
       const window0 = Buffer.concat([Buffer.of(0, 4), uint32(0)]);
-      const raws = await Promise.all(Array.from({ length: 20 }, () => RawHttp2.open(server.workerUrl, window0)));
+      const raws = await Promise.all(Array.from({ length: 10 }, () => RawHttp2.open(server.workerUrl, window0)));
       onTestFinished(() => raws.forEach((raw) => raw.close()));
       for (const raw of raws) {
         raw.isAlive = true;
@@ -477,21 +477,27 @@ const abuses: readonly Abuse[] = [
           ),
         );
       }
-      await expect.poll(() => metric("signalbox_watches"), { timeout: 15_000 }).toBeGreaterThanOrEqual(200);
+      await expect.poll(() => metric("signalbox_watches"), { timeout: 15_000 }).toBeGreaterThanOrEqual(100);
       return raws.every(({ dataBytes }) => dataBytes === 0) ? "nothing came through" : "something came through";
     },
   },
-  ...(["operatorUrl", "workerUrl"] as const).map((port) => ({
+  // More than there may be in all on the one, and more than may be silent on the other.
+  ...(
+    [
+      ["operatorUrl", 300],
+      ["workerUrl", 550],
+    ] as const
+  ).map(([port, count]) => ({
     row: "A40",
-    what: `1,500 connections to the ${port} that say nothing, or half of something`,
+    what: `${2 * count} connections to the ${port} that say nothing, or half of something`,
     gets: "others are served",
     run: async () => {
-      await silent(server[port], 750, "");
-      await silent(server[port], 750, port === "operatorUrl" ? "POST / HTTP/1.1\r\nhost: " : "PRI * HT");
+      await silent(server[port], count, "");
+      await silent(server[port], count, port === "operatorUrl" ? "POST / HTTP/1.1\r\nhost: " : "PRI * HT");
       const answer = port === "operatorUrl" ? overWeb : overGrpc;
       // Whoever comes while thousands come may be dropped, and comes again.
       await expect
-        .poll(() => answer(typesPath, frame(new Uint8Array())).catch(() => "dropped"), { timeout: 5_000 })
+        .poll(() => answer(typesPath, frame(new Uint8Array())).catch(() => "dropped"), { timeout: 15_000 })
         .toBe("status 0");
       return "others are served";
     },
@@ -708,7 +714,7 @@ async function metric(name: string): Promise<number> {
 }
 
 describe("an abuse gets its answer, and the canary does not notice:", () => {
-  test.each(abuses)("$row $what", { timeout: 30_000, retry: 0 }, async ({ run, gets }) => {
+  test.each(abuses)("$row $what", { timeout: 60_000, retry: 0 }, async ({ run, gets }) => {
     const outcome = await run();
     if (typeof gets === "string") expect(outcome).toBe(gets);
     else expect(outcome).toMatch(gets);

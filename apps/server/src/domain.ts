@@ -19,6 +19,7 @@ import { Refused } from "./refused.ts";
 import { jobService } from "./rpc/job-service.ts";
 import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
+import { plainConnect } from "./rpc/plain-connect.ts";
 import { plainPushLogs } from "./rpc/plain-push-logs.ts";
 import { workerService } from "./rpc/worker-service.ts";
 import type { StoreHealth } from "./store/health.ts";
@@ -53,6 +54,8 @@ export interface Domain {
   readonly workerRoutes: (router: ConnectRouter) => void;
   /** PushLogs, for a listener that serves its plain calls without the router. */
   readonly plainPushLogs: PlainMethod;
+  /** The same for Connect. */
+  readonly plainConnect: PlainMethod;
   /** The exact bytes of an attempt's log, or of its late evidence; undefined if there is no such job or attempt. */
   readonly readLog: (
     jobId: string,
@@ -103,6 +106,7 @@ export async function openDomain({
   };
   const live: LiveParts = { store, jobs, logs, workers, cursors: new Cursors(store.id), attemptOf };
 
+  const connectParts = { workers, inputs, storeId: store.id, clock };
   const watches = new OpenWatches();
   let looking: Promise<void> | undefined;
   const look = async () => {
@@ -138,9 +142,10 @@ export async function openDomain({
     operatorRoutes,
     workerRoutes: (router) => {
       operatorRoutes(router);
-      router.service(WorkerService, workerService(workers, inputs, store.id, clock));
+      router.service(WorkerService, workerService(connectParts));
     },
     plainPushLogs: plainPushLogs(workers),
+    plainConnect: plainConnect(connectParts),
     readLog: async (jobId, attempt, signal, late) => {
       try {
         return (late ? logs.late : logs).text(jobId, attemptOf(jobId, attempt), signal);

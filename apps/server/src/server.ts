@@ -108,6 +108,7 @@ export async function openServer(
     notReady: () => readiness.notReady,
   });
   const pushErrors = errorsOf(logger, "PushLogs");
+  const connectErrors = errorsOf(logger, "Connect");
   const worker = createWorkerListener({
     listen: config.worker,
     logger,
@@ -118,8 +119,10 @@ export async function openServer(
       health(router, readiness);
       reflection(router);
     },
-    plainStreams: (server, access) =>
-      servePlainStream(server, domain.plainPushLogs, access, (error) => pushErrors(error, access.shutdown)),
+    plainStreams: (server, access) => {
+      servePlainStream(server, domain.plainPushLogs, access, (error) => pushErrors(error, access.shutdown));
+      servePlainStream(server, domain.plainConnect, access, (error) => connectErrors(error, access.shutdown));
+    },
     openServices,
     authenticate: authenticateToken,
     origin,

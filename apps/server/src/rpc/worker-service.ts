@@ -13,56 +13,64 @@ import { pushLogs } from "./push-logs.ts";
 import { down, type WorkerSession } from "../workers/worker-session.ts";
 import type { Workers } from "../workers/workers.ts";
 
-/** The service that workers call. */
-export function workerService(
-  workers: Workers,
-  inputs: Inputs,
-  storeId: string,
-  clock: Clock,
-): ServiceImpl<typeof WorkerService> {
-  return {
-    async *connect(requests, context) {
-      const incoming = requests[Symbol.asyncIterator]();
-      const first = await firstMessage(incoming, context.signal);
-      if (first?.message.case !== "hello") throw new Refused("invalid", "The first message of Connect is hello.");
-      const session = await workers.connect(first.message.value);
-      const input = inputs.deliverTo(session);
-      // Where the worker has gone while a message waits to be sent, `finally` does not run.
-      const gone = () => {
-        workers.disconnect(session);
-        input.close();
-      };
-      context.signal.addEventListener("abort", gone, { once: true });
-      try {
-        if (context.signal.aborted) return;
-        yield down({
-          case: "welcome",
-          value: create(WelcomeSchema, {
-            storeId,
-            serverTimeUs: BigInt(clock()),
-            epoch: session.epoch,
-            heartbeatMs,
-            leaseMs,
-          }),
-        });
-        yield* merge(
-          (stop) => [
-            heartbeats(session, clock, stop),
-            session.messages(stop),
-            inputMessages(input, stop),
-            listen(workers, session, input, incoming),
-          ],
-          AbortSignal.any([context.signal, session.closed]),
-        );
-        session.throwReason();
-      } finally {
-        context.signal.removeEventListener("abort", gone);
-        gone();
-      }
-    },
+/** What a Connect stream is served with. */
+export interface ConnectParts {
+  readonly workers: Workers;
+  readonly inputs: Inputs;
+  readonly storeId: string;
+  readonly clock: Clock;
+}
 
-    pushLogs: (requests, context) => pushLogs(workers, requests[Symbol.asyncIterator](), context.signal),
+/** The service that workers call. */
+export function workerService(parts: ConnectParts): ServiceImpl<typeof WorkerService> {
+  return {
+    connect: (requests, context) => connectWorker(parts, requests[Symbol.asyncIterator](), context.signal),
+    pushLogs: (requests, context) => pushLogs(parts.workers, requests[Symbol.asyncIterator](), context.signal),
   };
+}
+
+/** One Connect call: from hello to the end of the session. */
+export async function* connectWorker(
+  { workers, inputs, storeId, clock }: ConnectParts,
+  incoming: AsyncIterator<ConnectRequest>,
+  signal: AbortSignal,
+): AsyncGenerator<ConnectResponse> {
+  const first = await firstMessage(incoming, signal);
+  if (first?.message.case !== "hello") throw new Refused("invalid", "The first message of Connect is hello.");
+  const session = await workers.connect(first.message.value);
+  const input = inputs.deliverTo(session);
+  // Where the worker has gone while a message waits to be sent, `finally` does not run.
+  const gone = () => {
+    workers.disconnect(session);
+    input.close();
+  };
+  signal.addEventListener("abort", gone, { once: true });
+  try {
+    if (signal.aborted) return;
+    yield down({
+      case: "welcome",
+      value: create(WelcomeSchema, {
+        storeId,
+        serverTimeUs: BigInt(clock()),
+        epoch: session.epoch,
+        heartbeatMs,
+        leaseMs,
+      }),
+    });
+    yield* merge(
+      (stop) => [
+        heartbeats(session, clock, stop),
+        session.messages(stop),
+        inputMessages(input, stop),
+        listen(workers, session, input, incoming),
+      ],
+      AbortSignal.any([signal, session.closed]),
+    );
+    session.throwReason();
+  } finally {
+    signal.removeEventListener("abort", gone);
+    gone();
+  }
 }
 
 /** Takes what the worker says; yields nothing. When the worker ends its side, so does the session. */

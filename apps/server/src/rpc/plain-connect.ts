@@ -1,0 +1,115 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ConnectRequestSchema, ConnectResponseSchema, WorkerService, type ConnectRequest } from "@signalbox/protocol";
+import type { PlainCall, PlainMethod, PlainReader } from "../http/plain-stream.ts";
+import { connectWorker, type ConnectParts } from "./worker-service.ts";
+
+const { connect } = WorkerService.method;
+
+/** Messages of a worker that are taken before others have their turn. */
+const messagesATurn = 16;
+
+/**
+ * Connect in the plain form of a call: a worker that is connected and does nothing holds a third of what it would in the general
+ * machinery, and one that talks without pause leaves turns to others.
+ */
+export function plainConnect(parts: ConnectParts): PlainMethod {
+  return {
+    path: `/${connect.parent.typeName}/${connect.name}`,
+    accept: (call) => {
+      const stream = new PlainConnect(call);
+      void stream.serve(parts);
+      return stream;
+    },
+  };
+}
+
+class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefined> {
+  readonly #call: PlainCall;
+  readonly #gone = new AbortController();
+  /** A message that nobody has asked for yet: there is one at most. */
+  #message: Uint8Array | undefined;
+  #isOver = false;
+  #failure: Error | undefined;
+  #given = 0;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  constructor(call: PlainCall) {
+    this.#call = call;
+  }
+
+  /** Runs the call to its end. */
+  async serve(parts: ConnectParts): Promise<void> {
+    try {
+      for await (const response of connectWorker(parts, this, this.#gone.signal)) {
+        this.#call.send(frame(toBinary(ConnectResponseSchema, response)));
+        while (!this.#call.canSend && !this.#gone.signal.aborted)
+          await new Promise<void>((resolve) => (this.#wakeWriter = resolve));
+      }
+      this.#call.end();
+    } catch (error) {
+      this.#call.end(error);
+    }
+  }
+
+  async next(): Promise<IteratorResult<ConnectRequest, undefined>> {
+    if (++this.#given % messagesATurn === 0) await new Promise((resolve) => setImmediate(resolve));
+    for (;;) {
+      const bytes = this.#message;
+      if (bytes) {
+        this.#message = undefined;
+        this.#call.want(true);
+        return { done: false, value: decode(bytes) };
+      }
+      if (this.#failure) throw this.#failure;
+      if (this.#isOver) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
+    }
+  }
+
+  message(bytes: Uint8Array): void {
+    this.#message = bytes;
+    this.#call.want(false);
+    this.#wakeReader?.();
+  }
+
+  ended(): void {
+    this.#isOver = true;
+    this.#wakeReader?.();
+  }
+
+  failed(error: Error): void {
+    this.#failure = error;
+    this.#wakeReader?.();
+  }
+
+  closed(): void {
+    this.#isOver = true;
+    this.#gone.abort(new ConnectError("The client has gone.", Code.Canceled));
+    this.#wakeReader?.();
+    this.#wakeWriter?.();
+  }
+
+  writable(): void {
+    this.#wakeWriter?.();
+  }
+}
+
+function decode(bytes: Uint8Array): ConnectRequest {
+  try {
+    return fromBinary(ConnectRequestSchema, bytes);
+  } catch (error) {
+    const words = `The message is not an encoded ${ConnectRequestSchema.typeName}.`;
+    throw new ConnectError(words, Code.InvalidArgument, undefined, undefined, error);
+  }
+}
+
+/** A message in its gRPC frame. */
+function frame(message: Uint8Array): Buffer {
+  const framed = Buffer.allocUnsafe(5 + message.length);
+  framed[0] = 0;
+  framed.writeUInt32BE(message.length, 1);
+  framed.set(message, 5);
+  return framed;
+}
