@@ -36,6 +36,8 @@ export interface SignalboxProcess extends AsyncDisposable {
 
 export async function startSignalbox(): Promise<SignalboxProcess> {
   const folder = await mkdtemp(join(tmpdir(), "signalbox-bench-"));
+  // For the workers that are started after it: what they spool goes with the store.
+  process.env["SIGNALBOX_SPOOL_DIR"] = join(folder, "spool");
   const [port = 0, workerPort = 0] = await freePorts(2);
   const run = () =>
     runProgram("apps/server/src/main.ts", {
