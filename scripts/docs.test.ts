@@ -177,6 +177,7 @@ const units: Readonly<Record<string, number>> = {
   characters: 1,
   KiB: 1024,
   MiB: 1024 * 1024,
+  GiB: 1024 ** 3,
   ms: 1,
   s: 1000,
   min: 60_000,
