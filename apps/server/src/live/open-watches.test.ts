@@ -60,6 +60,7 @@ test("a watch that fails, or that its reader leaves, does not count any more", a
   expect(watches.size).toBe(0);
   const left = watches.count(
     {},
+    1,
     (async function* () {
       yield "hello";
       yield "more";

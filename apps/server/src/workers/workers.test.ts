@@ -1,5 +1,5 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, createContextValues, type HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import {
   ConnectRequestSchema,
   EndOutcome,
@@ -11,7 +11,7 @@ import {
 } from "@signalbox/protocol";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { workerService } from "../rpc/worker-service.ts";
+import { connectWorker } from "../rpc/worker-service.ts";
 import { TestRoom } from "../testing/open-test-room.ts";
 import type { TestWorkerOptions } from "../testing/test-worker.ts";
 
@@ -156,9 +156,8 @@ test("a worker that went away while a message to it waits to be sent is not conn
     yield create(ConnectRequestSchema, { message: { case: "hello", value: hello } });
     await new Promise((resolve) => stop.signal.addEventListener("abort", resolve));
   }
-  const context: Partial<HandlerContext> = { signal: stop.signal, values: createContextValues() };
-  const stream = workerService(workers, inputs, "store", systemClock).connect(requests(), context as HandlerContext);
-  await stream[Symbol.asyncIterator]().next();
+  const parts = { workers, inputs, storeId: "store", clock: systemClock };
+  await connectWorker(parts, requests(), stop.signal).next();
   expect(sessions()).toHaveLength(1);
   // Nobody asks for the next message, and nobody says `return`.
   stop.abort();
