@@ -35,7 +35,7 @@ import type { LineBudget } from "./line-budget.ts";
 import type { HeldLines } from "./spool/line-queue.ts";
 import type { SpoolNote } from "./spool/spool-note.ts";
 import type { WorkerSpool } from "./spool/worker-spool.ts";
-import type { LineGuard } from "./redaction/line-guard.ts";
+import { LineGuard } from "./redaction/line-guard.ts";
 import type { Redactor } from "./redaction/redactor.ts";
 import { Steering } from "./steering.ts";
 
@@ -112,7 +112,7 @@ export class Attempt {
     this.#definition = definition;
     this.#host = host;
     this.over = new Promise((resolve) => (this.#resolveOver = resolve));
-    this.#guard = host.redactor?.guard();
+    this.#guard = host.redactor && new LineGuard(host.redactor);
     this.log = new AttemptLog({
       budget: host.budget,
       clock: host.clock,

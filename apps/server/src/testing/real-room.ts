@@ -90,7 +90,7 @@ export class RealRoom implements AsyncDisposable {
   }
 
   /** Starts a job that prints so many lines a second; with PAUSE it waits until it is told to run. */
-  async lines(perSecond: number, mode = RunMode.RUN): Promise<string> {
+  async lines(perSecond: number, mode: RunMode = RunMode.RUN): Promise<string> {
     await expect
       .poll(async () => (await this.jobs.listJobTypes({})).types.map(({ type }) => type?.name), { timeout: 30_000 })
       .toContain("lines");

@@ -16,6 +16,7 @@ import { LineBudget } from "../line-budget.ts";
 import { defaultPatterns } from "./default-patterns.ts";
 import { MARK } from "./mark.ts";
 import { PatternSet } from "./pattern-set.ts";
+import { LineGuard } from "./line-guard.ts";
 import { Redactor } from "./redactor.ts";
 
 const secret = "hunter2-hunter3";
@@ -24,7 +25,7 @@ const patterns = new PatternSet([...defaultPatterns, { name: "pin", pattern: "pi
 
 /** A log with a guard, and what it has delivered so far. */
 function openLog() {
-  const guard = new Redactor({ values: [secret], patterns }).guard();
+  const guard = new LineGuard(new Redactor({ values: [secret], patterns }));
   let nowMs = 1000;
   const clock: Clock = { monotonicMs: () => nowMs, wallUs: () => nowMs * 1000 };
   const log = new AttemptLog({ budget: new LineBudget(), clock, onRoom: () => undefined, guard });

@@ -1,4 +1,3 @@
-import { LineGuard } from "./line-guard.ts";
 import { LiteralAutomaton } from "./literal-automaton.ts";
 import { LiteralStream } from "./literal-stream.ts";
 import { LineMask } from "./line-mask.ts";
@@ -36,11 +35,6 @@ export class Redactor {
   /** From now on this is masked, too. */
   learn(value: string): void {
     this.#learn([value]);
-  }
-
-  /** A guard for the lines of one attempt. */
-  guard(): LineGuard {
-    return new LineGuard(this);
   }
 
   /** The text with secrets masked. `masked` is called for each. */
