@@ -2,12 +2,16 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ConnectRequestSchema, ConnectResponseSchema, WorkerService, type ConnectRequest } from "@signalbox/protocol";
 import type { PlainCall, PlainMethod, PlainReader } from "../http/plain-stream.ts";
+import { pause } from "../pause.ts";
 import { connectWorker, type ConnectParts } from "./worker-service.ts";
 
 const { connect } = WorkerService.method;
 
 /** Messages of a worker that are taken before others have their turn. */
 const messagesATurn = 16;
+/** So many messages of a worker are taken at once, as when it comes back with many attempts; more only at this rate. */
+const messageBurst = 2_000;
+const messagesPerSecond = 500;
 
 /**
  * Connect in the plain form of a call: a worker that is connected and does nothing holds a third of what it would in the general
@@ -32,6 +36,9 @@ class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefin
   #isOver = false;
   #failure: Error | undefined;
   #given = 0;
+  /** Messages that may still be taken at once; what is below 0 is waited for. */
+  #allowance = messageBurst;
+  #askedAt = performance.now();
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
 
@@ -54,7 +61,7 @@ class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefin
   }
 
   async next(): Promise<IteratorResult<ConnectRequest, undefined>> {
-    if (++this.#given % messagesATurn === 0) await new Promise((resolve) => setImmediate(resolve));
+    await this.#pace();
     for (;;) {
       const bytes = this.#message;
       if (bytes) {
@@ -66,6 +73,16 @@ class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefin
       if (this.#isOver) return { done: true, value: undefined };
       await new Promise<void>((resolve) => (this.#wakeReader = resolve));
     }
+  }
+
+  /** A worker has some messages a second to say. Who floods waits, with what it sends, and nobody waits with it. */
+  async #pace(): Promise<void> {
+    const now = performance.now();
+    const earned = ((now - this.#askedAt) / 1000) * messagesPerSecond;
+    this.#askedAt = now;
+    this.#allowance = Math.min(messageBurst, this.#allowance + earned) - 1;
+    if (this.#allowance < -messagesATurn) await pause((-this.#allowance / messagesPerSecond) * 1000, this.#gone.signal);
+    else if (++this.#given % messagesATurn === 0) await new Promise((resolve) => setImmediate(resolve));
   }
 
   message(bytes: Uint8Array): void {
