@@ -263,7 +263,7 @@ describe("on a Node that is too old", () => {
     ]);
     const worker = await execute(older ?? "", [join(project, "worker.js")], env);
     expect(worker.code).toBe(1);
-    expect(worker.stderr).toMatch(/@signalbox\/worker needs Node 22 or newer, and this is Node \d+\.\d+\.\d+\./);
+    expect(worker.stderr).toMatch(/@signalbox\/worker needs Node 22\.2 or newer, and this is Node \d+\.\d+\.\d+\./);
     expect(worker.stderr).not.toMatch(/^\s+at /m);
   });
 });
