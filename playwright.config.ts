@@ -8,7 +8,7 @@ const alone = ["faults.spec.ts", "steer.spec.ts"];
 export default defineConfig({
   testDir: "e2e",
   testMatch: "*.spec.ts",
-  // Real servers, workers and browsers: `npm test` runs two files of the project `together` at a time, and one of `alone`.
+  // Real servers, workers and browsers: `npm test` runs three files of the project `together` at a time, and one of `alone`.
   workers: 1,
   projects: [
     { name: "together", testIgnore: alone },

@@ -2,6 +2,8 @@
 export interface Check {
   readonly name: string;
   readonly command: readonly [program: string, ...args: string[]];
+  /** It takes as long as all the others together. */
+  readonly isLong?: boolean;
 }
 
 /** All checks, cheapest first. */
@@ -17,7 +19,7 @@ export const checks: readonly Check[] = [
     command: ["depcruise", "apps", "packages", "--config", ".dependency-cruiser.js", "--output-type", "err"],
   },
   { name: "sources are formatted", command: ["prettier", "--check", "--log-level", "warn", "."] },
-  { name: "sources are linted", command: ["eslint", "--max-warnings", "0", "."] },
+  { name: "sources are linted", command: ["eslint", "--max-warnings", "0", "."], isLong: true },
   { name: "types hold", command: ["tsc", "-p", "."] },
   { name: "components hold", command: ["pnpm", "--filter", "@signalbox/web", "run", "check"] },
 ];

@@ -30,13 +30,19 @@ async function tests(name: string, program: string, args: readonly string[]): Pr
 }
 
 await step("product is built", "pnpm", ["run", "build"]);
-for (const { name, command } of checks) {
-  const [program, ...args] = command;
-  await step(name, program, args);
-}
+// The linter takes as long as all the others together.
+const lanes = [checks.filter(({ isLong }) => isLong), checks.filter(({ isLong }) => !isLong)];
+await Promise.all(
+  lanes.map(async (lane) => {
+    for (const { name, command } of lane) {
+      const [program, ...args] = command;
+      await step(name, program, args);
+    }
+  }),
+);
 if (await ensureChromium()) {
   await tests("unit and integration tests", "vitest", ["run"]);
-  await tests("tests in a real browser", "playwright", ["test", "--project", "together", "--workers", "2"]);
+  await tests("tests in a real browser", "playwright", ["test", "--project", "together", "--workers", "3"]);
   const output = ["--output", "test-results/alone"];
   await tests("floods, faults and speeds", "playwright", ["test", "--project", "alone", ...output]);
   await tests("the oracle and its faults", "node", ["e2e/faults/main.ts", "--short"]);

@@ -201,8 +201,11 @@ export class StreamWatch {
     this.#lookedAt = now;
     let held = 0;
     let most: { readonly session: Http2Session; readonly bytes: number } | undefined;
-    for (const [session, { streams, idleSince }] of this.#sessions) {
-      if (streams.size === 0 && now - idleSince >= idleMs) {
+    for (const [session, watch] of this.#sessions) {
+      const { streams } = watch;
+      // Whoever could not be heard was not idle, and may have a call on its way.
+      if (stoodStill) watch.idleSince = now;
+      if (streams.size === 0 && now - watch.idleSince >= idleMs) {
         this.#onCut("idle connection", addressOf(session));
         session.close();
         continue;
