@@ -11,6 +11,8 @@ import { readTally, tallyFileVariable, type Tallied } from "./tally.ts";
 const folder = mkdtempSync(join(tmpdir(), "signalbox-tally-"));
 const file = join(folder, "tests.ndjson");
 const steps: Tallied[] = [];
+// Tests start hundreds of processes: each finds its modules as the first has compiled them.
+process.env["NODE_COMPILE_CACHE"] = join(folder, "compiled");
 
 async function step(name: string, program: string, args: readonly string[]): Promise<boolean> {
   console.log(`\n── ${name}`);
