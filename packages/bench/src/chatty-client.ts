@@ -1,5 +1,5 @@
-import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
-import { create, fromBinary, toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
 import {
   AttemptReportSchema,
   ChunkBuilder,
@@ -14,6 +14,7 @@ import {
   type AttemptSpec,
   type ConnectRequest,
 } from "@signalbox/protocol";
+import { frame, onMessage, openCall } from "./grpc-frames.ts";
 
 // Workers of a single job each, spoken by hand over a connection of their own, cheap enough that hundreds fit into one process and the
 // server is what is measured. Each sends a line at once, as the SDK does when nothing of it is on its way.
@@ -25,7 +26,7 @@ export class ChattyClient {
   /** Resolves when its PushLogs stream has the server's first answer. */
   readonly ready: Promise<void>;
   readonly #session: ClientHttp2Session;
-  readonly #headers: Record<string, string>;
+  readonly #token: string;
   readonly #incarnation = crypto.randomUUID();
   readonly #control: ClientHttp2Stream;
   readonly #builder = new ChunkBuilder(4096);
@@ -42,12 +43,7 @@ export class ChattyClient {
     this.#onAck = onAck;
     this.ready = new Promise((resolve) => (this.#resolveReady = resolve));
     this.#session = connect(url);
-    this.#headers = {
-      [constants.HTTP2_HEADER_METHOD]: "POST",
-      "content-type": "application/grpc+proto",
-      te: "trailers",
-      authorization: `Bearer ${token}`,
-    };
+    this.#token = token;
     this.#control = this.#open("Connect");
     this.#say({
       case: "hello",
@@ -124,37 +120,10 @@ export class ChattyClient {
   }
 
   #open(method: string): ClientHttp2Stream {
-    const path = `/signalbox.v1.WorkerService/${method}`;
-    const stream = this.#session.request({ ...this.#headers, [constants.HTTP2_HEADER_PATH]: path });
+    const stream = openCall(this.#session, this.#token, method);
     stream.on("close", () => {
       if (!this.#session.destroyed) throw new Error(`${method} was ended by the server`);
     });
     return stream;
   }
-}
-
-/** A gRPC message: a flag, its length, its bytes. */
-function frame(message: Uint8Array): Buffer {
-  const framed = Buffer.allocUnsafe(5 + message.length);
-  framed[0] = 0;
-  framed.writeUInt32BE(message.length, 1);
-  framed.set(message, 5);
-  return framed;
-}
-
-function onMessage<Desc extends DescMessage>(
-  stream: ClientHttp2Stream,
-  schema: Desc,
-  take: (message: MessageShape<Desc>) => void,
-): void {
-  let rest: Buffer = Buffer.alloc(0);
-  stream.on("data", (bytes: Buffer) => {
-    rest = rest.length > 0 ? Buffer.concat([rest, bytes]) : bytes;
-    while (rest.length >= 5) {
-      const end = 5 + rest.readUInt32BE(1);
-      if (rest.length < end) return;
-      take(fromBinary(schema, rest.subarray(5, end)));
-      rest = rest.subarray(end);
-    }
-  });
 }
