@@ -29,6 +29,7 @@ import {
   grpcHeaders,
   headerBlock,
   http2Frame,
+  preface,
   RawHttp2,
   uint32,
 } from "./testing/raw-http2.ts";
@@ -566,6 +567,19 @@ const abuses: readonly Abuse[] = [
     what: "pieces of nothing without end",
     gets: "closed",
     run: () => flood(call(1, connectPath), () => times(500, () => http2Frame(frameType.data, 0, 1))),
+  },
+  {
+    row: "A41",
+    what: "pieces of nothing in the packet that begins connection and call",
+    gets: "closed",
+    async run() {
+      const { hostname, port } = new URL(server.workerUrl);
+      const all = Buffer.concat([preface(), call(1, connectPath), times(3000, () => http2Frame(frameType.data, 0, 1))]);
+      const sockets = Array.from({ length: 30 }, () => connect(Number(port), hostname));
+      for (const socket of sockets) socket.on("error", () => undefined).on("connect", () => socket.write(all));
+      await Promise.all(sockets.map((socket) => once(socket.resume(), "close")));
+      return "closed";
+    },
   },
   {
     row: "A42",

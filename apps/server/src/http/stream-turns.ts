@@ -21,8 +21,6 @@ export class StreamTurns {
       this.#begun++;
       begin();
     } else {
-      // Nobody else listens yet; `close` follows.
-      stream.once("error", () => undefined);
       const own = this.#waiting.get(stream.session);
       if (own) own.push([stream, begin]);
       else this.#waiting.set(stream.session, [[stream, begin]]);
@@ -45,13 +43,17 @@ export class StreamTurns {
       const next = own.shift();
       this.#waiting.delete(session);
       if (own.length > 0) this.#waiting.set(session, own);
-      if (!next || next[0].destroyed || next[0].closed) continue;
+      if (!next || hasEnded(next[0])) continue;
       this.#begun++;
       next[1]();
       if (this.#begun >= callsATurn) break;
     }
     if (this.#waiting.size > 0 || this.#begun > 0) this.#schedule();
   }
+}
+
+function hasEnded(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
 }
 
 /**
@@ -66,7 +68,10 @@ export function takeTurns(
   const turns = new StreamTurns();
   server.removeAllListeners("stream");
   server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
-    if (!admit(stream, headers)) return;
+    // An error ends the stream, and `close` tells all that need to know; one that nobody heard would end the process.
+    stream.on("error", () => undefined);
+    // The rest of the packet that opens a stream may have ended its session before anybody hears of the stream.
+    if (hasEnded(stream) || !admit(stream, headers)) return;
     turns.take(stream, () => {
       for (const listener of listeners) listener.call(server, stream, headers, ...more);
     });

@@ -72,6 +72,14 @@ export function grpcHeaders(path: string, token: string, more: Readonly<Record<s
   });
 }
 
+/** What a client begins a connection with (RFC 9113, section 3.4), with the given SETTINGS payload. */
+export function preface(settings: Uint8Array = new Uint8Array()): Buffer {
+  return Buffer.concat([
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    http2Frame(frameType.settings, 0, 0, settings),
+  ]);
+}
+
 /** A connection on which nothing is sent but what the test sends and, if it is asked for, answers to pings. */
 export class RawHttp2 {
   readonly socket: Socket;
@@ -103,7 +111,7 @@ export class RawHttp2 {
     const socket = connect(Number(port), hostname).setNoDelay();
     await once(socket, "connect");
     const raw = new RawHttp2(socket);
-    raw.send(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), http2Frame(frameType.settings, 0, 0, settings));
+    raw.send(preface(settings));
     return raw;
   }
 
