@@ -26,6 +26,7 @@ import { createHostGuard } from "./host-guard.ts";
 import { logDownloadRoute, type ReadLog } from "./log-download.ts";
 import { dropLongDeadline } from "./long-deadlines.ts";
 import { metricsRoute, type Refusal } from "./metrics.ts";
+import { noSchemas } from "./no-schemas.ts";
 import { isRpcContentType } from "./rpc-content-type.ts";
 import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
 import { isSameOrigin } from "./same-origin-guard.ts";
@@ -99,6 +100,7 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
   const app = fastify({
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
+    schemaController: noSchemas,
     bodyLimit: 16 * 1024,
     requestTimeout: limits.requestTimeoutMs ?? 15_000,
     connectionTimeout: limits.stallTimeoutMs ?? 60_000,

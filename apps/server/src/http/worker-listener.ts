@@ -21,6 +21,7 @@ import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { dropLongDeadline } from "./long-deadlines.ts";
 import type { Listener } from "./operator-listener.ts";
 import type { PlainAccess } from "./plain-stream.ts";
+import { noSchemas } from "./no-schemas.ts";
 import { createRpcOptions, readMaxBytes, type RpcOptions } from "./rpc-options.ts";
 import { createSessionPings, type SessionPingOptions } from "./session-pings.ts";
 import { SilentConnections } from "./silent-connections.ts";
@@ -88,6 +89,7 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     http2: true,
     loggerInstance: logger.child({}, { level: "warn" }),
     logController: new LogController({ disableRequestLogging: true }),
+    schemaController: noSchemas,
     serverFactory: (handler) => http2Server(handler),
   });
   app.addHook("onRequest", async (request, reply) => {

@@ -1,3 +1,4 @@
+import module from "node:module";
 import { parentPort } from "node:worker_threads";
 
 /** The functions that a thread offers: name to signature, as its caller sees them. */
@@ -41,6 +42,8 @@ export function serveCalls<C extends Calls<C>>(handlers: Handlers<C>): void {
   const port = parentPort;
   const post = (message: ThreadMessage, transfer: readonly ArrayBuffer[] = []) => port.postMessage(message, transfer);
   const table = handlers as Record<string, (...args: readonly unknown[]) => Reply<unknown>>;
+  // What the thread is made of is loaded by now. Not only at the end, which may be a kill: then each start compiles it again.
+  module.flushCompileCache();
   port.on("message", ({ id, method, args }: CallMessage) => {
     let reply: Reply<unknown> | undefined;
     try {
