@@ -9,6 +9,7 @@ import { Deadlines } from "./jobs/deadlines.ts";
 import { Dispatch, serverActor } from "./jobs/dispatch.ts";
 import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
+import { Steering } from "./jobs/steering.ts";
 import { Cursors } from "./live/cursors.ts";
 import type { LiveParts } from "./live/live-parts.ts";
 import { OpenWatches } from "./live/open-watches.ts";
@@ -94,6 +95,7 @@ export async function openDomain({
   const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock, monotonic });
   const dispatch = new Dispatch(jobs, () => workers.candidates(), logger);
   const deadlines = new Deadlines(jobs, logger);
+  const steering = new Steering(jobs, workers);
   workers.dispatch = dispatch;
   dispatch.wake();
 
@@ -122,7 +124,7 @@ export async function openDomain({
   }, lookEveryMs);
 
   const operatorRoutes = (router: ConnectRouter) => {
-    router.service(JobService, jobService(jobs, workers, inputs));
+    router.service(JobService, jobService(jobs, workers, inputs, steering));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
       watch: (request, { values, signal }) =>

@@ -2,8 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { runProgram } from "../../../scripts/programs.ts";
 import { memory } from "./process-cost.ts";
 import { startSignalbox, type SignalboxProcess } from "./signalbox-process.ts";
+import { openPage } from "./watching-page.ts";
 
-// How a server's memory goes over many minutes of 20,000 lines a second and subscribers that come and go. Run on its own:
+// How the memory of a server, and of a page that follows a log, goes over many minutes of 20,000 lines a second and subscribers that come and go. Run on its own:
 // node packages/bench/src/slope.ts [minutes], of which the first quarter warms up
 
 const jobs = 4;
@@ -11,7 +12,7 @@ const linesPerSecond = 20_000;
 const subscribers = 20;
 /** A subscriber stays for so long on average, milliseconds. */
 const stayMs = 2_000;
-const sampleEveryMs = 1_000;
+const sampleEveryMs = 2_000;
 
 /** How memory went after warming up. */
 export interface Slope {
@@ -20,11 +21,20 @@ export interface Slope {
   /** At the begin and the end of what was measured, bytes. */
   readonly from: number;
   readonly to: number;
+}
+
+/** Both at the same time, under the same load. */
+export interface Slopes {
+  readonly server: Slope;
+  readonly page: Slope;
   /** Subscribers that came and went. */
   readonly visits: number;
 }
 
-export async function measureSlope(minutes: number): Promise<Slope> {
+export async function measureSlopes(
+  minutes: number,
+  onSample: (sample: { readonly at: number; readonly server: number; readonly page: number }) => void = () => undefined,
+): Promise<Slopes> {
   await using signalbox = await startSignalbox();
   const loud = runProgram("packages/bench/src/load-worker.ts", {
     SIGNALBOX_URL: signalbox.workerUrl,
@@ -44,23 +54,21 @@ export async function measureSlope(minutes: number): Promise<Slope> {
         visits++;
       }
     });
+    await using page = await openPage(signalbox, ids[0] ?? "");
     const allMs = minutes * 60_000;
     await delay(allMs / 4);
-    const samples: { readonly at: number; readonly bytes: number }[] = [];
+    const samples: { readonly at: number; readonly server: number; readonly page: number }[] = [];
     const begin = performance.now();
     while (performance.now() - begin < (allMs * 3) / 4) {
-      samples.push({ at: performance.now() - begin, bytes: memory(signalbox.pid).now });
+      const [at, server] = [performance.now() - begin, memory(signalbox.pid).now];
+      samples.push({ at, server, page: await page.memory() });
+      onSample(samples.at(-1) ?? { at, server, page: NaN });
       await delay(sampleEveryMs);
     }
     stop.abort();
     await Promise.all(churn);
-    const lows = lowest(samples, 20);
-    return {
-      bytesPerHour: slopeOf(lows) * 3_600_000,
-      from: lows[0]?.bytes ?? NaN,
-      to: lows.at(-1)?.bytes ?? NaN,
-      visits,
-    };
+    const slope = (of: "server" | "page") => slopeFrom(samples.map((each) => ({ at: each.at, bytes: each[of] })));
+    return { server: slope("server"), page: slope("page"), visits };
   } finally {
     stop.abort();
     await loud.kill("SIGKILL");
@@ -92,6 +100,11 @@ interface Sample {
   readonly bytes: number;
 }
 
+function slopeFrom(samples: readonly Sample[]): Slope {
+  const lows = lowest(samples, 20);
+  return { bytesPerHour: slopeOf(lows) * 3_600_000, from: lows[0]?.bytes ?? NaN, to: lows.at(-1)?.bytes ?? NaN };
+}
+
 /** The lowest sample of each of so many parts of the time. */
 function lowest(samples: readonly Sample[], parts: number): Sample[] {
   const size = Math.max(1, Math.ceil(samples.length / parts));
@@ -113,9 +126,14 @@ function slopeOf(samples: readonly Sample[]): number {
 
 if (import.meta.main) {
   const minutes = Number(process.argv[2] ?? 20);
-  const { bytesPerHour, from, to, visits } = await measureSlope(minutes);
   const mb = (bytes: number) => (bytes / 1e6).toFixed(1);
-  console.log(
-    `${minutes} min at 20,000 lines/s, ${visits} visits of subscribers: ${mb(from)} → ${mb(to)} MB after warming up, ${mb(bytesPerHour)} MB/h`,
-  );
+  let told = 0;
+  const { server, page, visits } = await measureSlopes(minutes, ({ at, server, page }) => {
+    if (at < told) return;
+    told += 60_000;
+    console.log(`${Math.round(at / 60_000)} min: server ${mb(server)} MB, page ${mb(page)} MB`);
+  });
+  console.log(`${minutes} min at 20,000 lines/s, ${visits} visits of subscribers; after warming up:`);
+  for (const [name, { from, to, bytesPerHour }] of Object.entries({ server, page }))
+    console.log(`  ${name}: ${mb(from)} → ${mb(to)} MB, ${mb(bytesPerHour)} MB/h`);
 }

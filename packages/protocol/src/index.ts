@@ -1,9 +1,12 @@
+export * from "./gen/signalbox/v1/audit_pb.ts";
+export * from "./gen/signalbox/v1/bulk_pb.ts";
 export * from "./gen/signalbox/v1/chunk_pb.ts";
 export * from "./gen/signalbox/v1/cursor_pb.ts";
 export * from "./gen/signalbox/v1/job_pb.ts";
 export * from "./gen/signalbox/v1/job_service_pb.ts";
 export * from "./gen/signalbox/v1/live_pb.ts";
 export * from "./gen/signalbox/v1/log_service_pb.ts";
+export * from "./gen/signalbox/v1/run_service_pb.ts";
 export * from "./gen/signalbox/v1/worker_pb.ts";
 export { ChunkBuilder, type LineInfo } from "./chunk-builder.ts";
 export { chunkFault, dropLines } from "./chunk-check.ts";

@@ -68,6 +68,8 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
       return [guard(watchLog(parts, subscription, kind.value, signal))];
     case "workers":
       return [watchWorkers(parts, subscription, signal), watchWorkerVitals(parts, id, signal)].map(guard);
+    case "audit":
+    case "bulks":
     case undefined:
       throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job, log or workers.`);
   }

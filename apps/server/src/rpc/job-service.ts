@@ -1,40 +1,42 @@
+import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
+  CancelJobResponseSchema,
+  CommandSchema,
   DrainWorkerResponseSchema,
   GetJobResponseSchema,
-  LeverValueSchema,
   ListJobsResponseSchema,
   ListJobTypesResponseSchema,
   ListWorkersResponseSchema,
   RetryJobResponseSchema,
-  RetrySchema,
+  RunMode,
   SendCommandResponseSchema,
   SendInputResponseSchema,
   StartJobResponseSchema,
   UndrainWorkerResponseSchema,
-  type JobRecord,
   type JobService,
 } from "@signalbox/protocol";
-import { checkCommand, plainCommand } from "../jobs/check-command.ts";
-import { foldRetry } from "../jobs/job-fold.ts";
-import { retryBody } from "../jobs/request-ids.ts";
 import type { Inputs } from "../jobs/inputs.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { listJobs } from "../jobs/list-jobs.ts";
-import { checkParameters } from "../jobs/parameters.ts";
-import { checkRetry } from "../jobs/only-worker.ts";
-import { Refused } from "../refused.ts";
+import type { Steering } from "../jobs/steering.ts";
 import type { Workers } from "../workers/workers.ts";
 import { actorOf } from "./actor.ts";
 
+/** How long a job that is cancelled may take to end by itself where nobody says it, milliseconds. */
+const defaultGraceMs = 10_000;
+
 /** The service that operators and programs call to start and steer jobs. */
-export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): ServiceImpl<typeof JobService> {
+export function jobService(
+  jobs: Jobs,
+  workers: Workers,
+  inputs: Inputs,
+  steering: Steering,
+): Omit<ServiceImpl<typeof JobService>, "startJobAndWatch" | "watchJobs" | "listLimits" | "setLimit"> {
   return {
     async startJob(request, context) {
-      const type = workers.jobType(request.type);
-      const job = await jobs.start(request, type, actorOf(context), (workerId) => workers.isKnown(workerId));
-      return create(StartJobResponseSchema, { job });
+      return create(StartJobResponseSchema, { job: await steering.start(request, actorOf(context)) });
     },
 
     listJobTypes() {
@@ -54,30 +56,21 @@ export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Servic
     },
 
     async sendCommand({ jobId, command, requestId }, context) {
-      if (!command) throw new Refused("invalid", "The request has no command.");
-      checkRequestId(requestId);
-      const job = jobs.get(jobId);
-      const type = workers.jobType(job.record.type);
-      const plain = plainCommand(command, type);
-      const check = (before: JobRecord) => checkCommand(plain, before, type);
-      const { record, generation } = await job.command(plain, actorOf(context), requestId, check);
+      const { record, generation } = await steering.command(jobId, command, requestId, actorOf(context));
       return create(SendCommandResponseSchema, { job: record, generation });
     },
 
-    async retryJob({ jobId, parameters, requestId }, context) {
-      checkRequestId(requestId);
-      const job = jobs.get(jobId);
-      const type = workers.jobType(job.record.type);
-      const checked = parameters && (type ? checkParameters(type, parameters) : parameters);
-      const value =
-        checked && create(LeverValueSchema, { value: { case: "parameters", value: { parameters: checked } } });
-      const actor = actorOf(context);
-      const cause = create(RetrySchema, { parametersChanged: value !== undefined });
-      const record = await job.once(requestId, actor, retryBody(value), (before, now) => {
-        checkRetry(before, (workerId) => workers.isConnected(workerId));
-        return { cause: { case: "retry", value: cause }, record: foldRetry(before, value, now) };
+    async cancelJob({ jobId, requestId, graceMs = defaultGraceMs, reason }, context) {
+      const run = { mode: RunMode.CANCEL, graceMs, reason };
+      const command = create(CommandSchema, {
+        action: { case: "set", value: { value: { case: "run", value: run } } },
       });
-      return create(RetryJobResponseSchema, { job: record });
+      const { record } = await steering.command(jobId, command, requestId || randomUUID(), actorOf(context));
+      return create(CancelJobResponseSchema, { job: record });
+    },
+
+    async retryJob(request, context) {
+      return create(RetryJobResponseSchema, { job: await steering.retry(request, actorOf(context)) });
     },
 
     async sendInput(request, context) {
@@ -101,9 +94,4 @@ export function jobService(jobs: Jobs, workers: Workers, inputs: Inputs): Servic
       return create(UndrainWorkerResponseSchema, { worker: await workers.undrain(workerId) });
     },
   };
-}
-
-function checkRequestId(requestId: string): void {
-  if (requestId.length < 1 || requestId.length > 100)
-    throw new Refused("invalid", `request_id has ${requestId.length} characters, not 1 to 100.`);
 }

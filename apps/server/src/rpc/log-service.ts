@@ -10,7 +10,7 @@ const entriesField = 2;
 export function logService(
   logs: Logs,
   attemptOf: (jobId: string, attempt: number) => number | Promise<number>,
-): ServiceImpl<typeof LogService> {
+): Omit<ServiceImpl<typeof LogService>, "getHistogram"> {
   return {
     async readLogs(request) {
       const { jobId } = request;

@@ -75,7 +75,7 @@ export class JobRoom {
       id: "jobs",
       kind: (): Subscription["kind"] => ({
         case: "jobs",
-        value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: true },
+        value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: true, withTrends: false },
       }),
       apply: (message) => this.#applyList(message),
     };

@@ -154,7 +154,10 @@ function seenRun(job: JobRecord): LeverValue | undefined {
   if (mode === undefined) return currentAttempt(job) ? undefined : setting(job, "run")?.value;
   return {
     $typeName: "signalbox.v1.LeverValue",
-    value: { case: "run", value: { $typeName: "signalbox.v1.RunValue", mode, graceMs: 0, reason: "" } },
+    value: {
+      case: "run",
+      value: { $typeName: "signalbox.v1.RunValue", mode, graceMs: 0, reason: "", bySystem: false },
+    },
   };
 }
 

@@ -39,7 +39,10 @@ function watched(id: string) {
   const item: Watched & { seen: string[] } = {
     id,
     seen,
-    kind: () => ({ case: "jobs", value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: false } }),
+    kind: () => ({
+      case: "jobs",
+      value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: false, withTrends: false },
+    }),
     apply: (message) => seen.push(message.case ?? "nothing"),
   };
   return item;

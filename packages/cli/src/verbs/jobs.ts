@@ -70,7 +70,10 @@ async function watchJobs(invocation: Invocation, options: JobsOptions, states: r
   const vitals = new Map<string, Vitals>();
   const followed: Followed = {
     id: "jobs",
-    kind: { case: "jobs", value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: false } },
+    kind: {
+      case: "jobs",
+      value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: false, withTrends: false },
+    },
     cursor: new Uint8Array(),
   };
   const isWanted = (job: JobRecord) =>

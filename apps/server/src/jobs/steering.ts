@@ -1,0 +1,82 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  LeverValueSchema,
+  RetrySchema,
+  type Actor,
+  type Command,
+  type JobRecord,
+  type JobType,
+  type RetryJobRequest,
+  type StartJobRequest,
+} from "@signalbox/protocol";
+import { Refused } from "../refused.ts";
+import { checkCommand, plainCommand } from "./check-command.ts";
+import { foldRetry } from "./job-fold.ts";
+import type { Jobs } from "./jobs.ts";
+import { checkRetry } from "./only-worker.ts";
+import { checkParameters } from "./parameters.ts";
+import { retryBody } from "./request-ids.ts";
+
+/** What is known of workers where jobs are started and commanded. */
+export interface KnownWorkers {
+  /** The type as the newest worker describes it; undefined if no known worker offers it. */
+  jobType(name: string): JobType | undefined;
+  /** Whether a job may wait for a worker of that name. */
+  isKnown(workerId: string): boolean;
+  isConnected(workerId: string): boolean;
+}
+
+/**
+ * What people and programs may ask of jobs, wherever they ask: by a call, in a console, of many at once. Each is checked here, against the
+ * job, its type and its workers, and throws Refused. Repeated request ids of an actor have one effect.
+ */
+export class Steering {
+  readonly #jobs: Jobs;
+  readonly #workers: KnownWorkers;
+
+  constructor(jobs: Jobs, workers: KnownWorkers) {
+    this.#jobs = jobs;
+    this.#workers = workers;
+  }
+
+  /** Starts a job. */
+  start(request: StartJobRequest, actor: Actor): Promise<JobRecord> {
+    const type = this.#workers.jobType(request.type);
+    return this.#jobs.start(request, type, actor, (workerId) => this.#workers.isKnown(workerId));
+  }
+
+  /** Sets a lever, takes a command back or gives an attempt up. Resolves when that is stored; generation 0: no lever was set. */
+  async command(
+    jobId: string,
+    command: Command | undefined,
+    requestId: string,
+    actor: Actor,
+  ): Promise<{ record: JobRecord; generation: bigint }> {
+    if (!command) throw new Refused("invalid", "The request has no command.");
+    checkRequestId(requestId);
+    const job = this.#jobs.get(jobId);
+    const type = this.#workers.jobType(job.record.type);
+    const plain = plainCommand(command, type);
+    return job.command(plain, actor, requestId, (before) => checkCommand(plain, before, type));
+  }
+
+  /** Queues another attempt of a job that failed, was canceled or is lost. */
+  async retry({ jobId, parameters, requestId }: RetryJobRequest, actor: Actor): Promise<JobRecord> {
+    checkRequestId(requestId);
+    const job = this.#jobs.get(jobId);
+    const type = this.#workers.jobType(job.record.type);
+    const checked = parameters && (type ? checkParameters(type, parameters) : parameters);
+    const value =
+      checked && create(LeverValueSchema, { value: { case: "parameters", value: { parameters: checked } } });
+    const cause = create(RetrySchema, { parametersChanged: value !== undefined });
+    return job.once(requestId, actor, retryBody(value), (before, now) => {
+      checkRetry(before, (workerId) => this.#workers.isConnected(workerId));
+      return { cause: { case: "retry", value: cause }, record: foldRetry(before, value, now) };
+    });
+  }
+}
+
+function checkRequestId(requestId: string): void {
+  if (requestId.length < 1 || requestId.length > 100)
+    throw new Refused("invalid", `request_id has ${requestId.length} characters, not 1 to 100.`);
+}
