@@ -36,11 +36,12 @@ export interface LeftAttempt {
 /** The spools in a folder; none if there is no such folder. */
 export async function listSpools(folder: string): Promise<LeftSpool[]> {
   const spools: LeftSpool[] = [];
+  const own = ownToken();
   for (const entry of await namesIn(folder)) {
     const name = readFolderName(entry);
     if (!name) continue;
     const path = join(folder, entry);
-    spools.push({ path, name, owner: await stateOf(name.owner, path) });
+    spools.push({ path, name, owner: name.owner === own ? "alive" : await stateOf(name.owner, path) });
   }
   return spools;
 }
