@@ -15,16 +15,17 @@ import { checkParameters } from "./parameters.ts";
 // What a job's type says about commands; the folds know nothing of types.
 
 /**
- * A command in the form in which it is stored: a verbosity is a level, and parameters that fit the type have its defaults. Throws Refused
- * for a verbosity that says nothing.
+ * A command in the form in which it is stored: a verbosity is a level, parameters that fit the type have its defaults, and what the server
+ * sets is not set. Throws Refused for a verbosity that says nothing.
  */
 export function plainCommand(command: Command, type: JobType | undefined): Command {
   const { action, hold } = command;
-  if (action.case !== "set") return { ...command, generation: 0n };
+  if (action.case !== "set") return { ...command, generation: 0n, bulkId: "" };
   const plain = (value: LeverValue) => withDefaults(plainLeverValue(value), type);
   return {
     ...command,
     generation: 0n,
+    bulkId: "",
     action: { case: "set", value: plain(action.value) },
     ...(hold?.then ? { hold: create(HoldSchema, { ...hold, then: plain(hold.then) }) } : {}),
   };

@@ -98,6 +98,7 @@ function foldSet(
       value,
       actor,
       requestId,
+      bulkId: command.bulkId,
       state: ReceiptState.ACCEPTED,
       acceptedAtUs: at,
       deliverByUs: command.deliverWithinMs === 0n ? 0n : at + command.deliverWithinMs * 1000n,
@@ -111,7 +112,7 @@ function foldSet(
 }
 
 /** Refuses a command if too many are open. Each is part of every entry, and a worker that does not answer decides none. */
-function checkOpen(record: JobRecord, value: LeverValue): void {
+export function checkOpen(record: JobRecord, value: LeverValue): void {
   const open = record.receipts.filter(isOpen);
   const lever = leverOf(value);
   const ofLever = open.filter((receipt) => leverOf(receipt.value) === lever).length;

@@ -26,6 +26,14 @@ export interface KnownWorkers {
   isConnected(workerId: string): boolean;
 }
 
+/** What is said besides of a command that is one of many. */
+export interface OneOfMany {
+  /** The commands to many that it belongs to. */
+  readonly bulkId?: string;
+  /** Called with the job as the command finds it, unless the request id had its effect before; what it throws is thrown. */
+  readonly check?: (before: JobRecord) => void;
+}
+
 /**
  * What people and programs may ask of jobs, wherever they ask: by a call, in a console, of many at once. Each is checked here, against the
  * job, its type and its workers, and throws Refused. Repeated request ids of an actor have one effect.
@@ -51,17 +59,25 @@ export class Steering {
     command: Command | undefined,
     requestId: string,
     actor: Actor,
+    { bulkId = "", check }: OneOfMany = {},
   ): Promise<{ record: JobRecord; generation: bigint }> {
     if (!command) throw new Refused("invalid", "The request has no command.");
     checkRequestId(requestId);
     const job = this.#jobs.get(jobId);
     const type = this.#workers.jobType(job.record.type);
-    const plain = plainCommand(command, type);
-    return job.command(plain, actor, requestId, (before) => checkCommand(plain, before, type));
+    const plain = { ...plainCommand(command, type), bulkId };
+    return job.command(plain, actor, requestId, (before) => {
+      check?.(before);
+      checkCommand(plain, before, type);
+    });
   }
 
   /** Queues another attempt of a job that failed, was canceled or is lost. */
-  async retry({ jobId, parameters, requestId }: RetryJobRequest, actor: Actor): Promise<JobRecord> {
+  async retry(
+    { jobId, parameters, requestId }: Omit<RetryJobRequest, "$typeName">,
+    actor: Actor,
+    { check }: OneOfMany = {},
+  ): Promise<JobRecord> {
     checkRequestId(requestId);
     const job = this.#jobs.get(jobId);
     const type = this.#workers.jobType(job.record.type);
@@ -70,6 +86,7 @@ export class Steering {
       checked && create(LeverValueSchema, { value: { case: "parameters", value: { parameters: checked } } });
     const cause = create(RetrySchema, { parametersChanged: value !== undefined });
     return job.once(requestId, actor, retryBody(value), (before, now) => {
+      check?.(before);
       checkRetry(before, (workerId) => this.#workers.isConnected(workerId));
       return { cause: { case: "retry", value: cause }, record: foldRetry(before, value, now) };
     });
