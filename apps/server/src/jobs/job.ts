@@ -10,6 +10,7 @@ import {
   type Vitals,
 } from "@signalbox/protocol";
 import type { Clock } from "../clock.ts";
+import { digestOf } from "../digest.ts";
 import { Refused } from "../refused.ts";
 import {
   Conflict,
@@ -31,8 +32,19 @@ export interface Decision {
   readonly record: JobRecord;
 }
 
-/** Called after an entry is durable, in order, once for each entry of this job. */
-export type AfterEntry = (job: Job, before: JobRecord | undefined) => void;
+/** An entry as it is stored. */
+export interface StoredEntry {
+  readonly entry: JobEntry;
+  readonly position: Position;
+  /** SHA-256 of its bytes. */
+  readonly digest: Uint8Array;
+}
+
+/**
+ * Called after an entry is durable, in order, once for each entry of this job. `stored` is that entry; it is undefined where the job was
+ * found as somebody else had stored it.
+ */
+export type AfterEntry = (job: Job, before: JobRecord | undefined, stored?: StoredEntry) => void;
 
 /** The topic of a job's entries. */
 export function jobTopic(jobId: string): string {
@@ -57,6 +69,8 @@ export class Job {
   readonly #vitalsOf: (jobId: string) => Vitals | undefined;
   readonly #afterEntry: AfterEntry;
   #record: JobRecord;
+  /** Of the newest entry; undefined until it was read or written here. */
+  #digest: Uint8Array | undefined;
   #writer: TopicWriter | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   /** Read from the history when first needed. */
@@ -91,6 +105,11 @@ export class Job {
   /** The newest durable state. Never change it. `entryPosition` says which entry it is the state after. */
   get record(): JobRecord {
     return this.#record;
+  }
+
+  /** SHA-256 of the newest entry, the one at `record.entryPosition`; undefined if nothing was read or written since the job was opened. */
+  get digest(): Uint8Array | undefined {
+    return this.#digest;
   }
 
   /**
@@ -169,14 +188,21 @@ export class Job {
 
   async #open(): Promise<TopicWriter> {
     const writer = await this.#journal.open(jobTopic(this.id));
-    if (writer.opened && BigInt(writer.opened.position) !== this.#record.entryPosition) {
-      const record = readRecord(writer.opened);
-      const requests = this.#requests && (await this.#readRequests());
-      const before = this.#record;
-      this.#record = record;
-      this.#requests = requests;
-      this.#afterEntry(this, before);
+    const { opened } = writer;
+    if (!opened) return writer;
+    const digest = digestOf(opened.data);
+    if (BigInt(opened.position) === this.#record.entryPosition) {
+      this.#digest = digest;
+      return writer;
     }
+    const entry = fromBinary(JobEntrySchema, opened.data);
+    const record = recordOf(entry, opened.position);
+    const requests = this.#requests && (await this.#readRequests());
+    const before = this.#record;
+    this.#record = record;
+    this.#requests = requests;
+    this.#digest = digest;
+    this.#afterEntry(this, before, { entry, position: opened.position, digest });
     return writer;
   }
 
@@ -193,14 +219,18 @@ export class Job {
       cause: decision.cause,
       record,
       ...(vitals ? { vitals } : {}),
+      ...(this.#digest ? { previousDigest: this.#digest } : {}),
     });
-    const position = await writer.append(toBinary(JobEntrySchema, entry), 0);
+    const bytes = toBinary(JobEntrySchema, entry);
+    const digest = digestOf(bytes);
+    const position = await writer.append(bytes, 0);
     const before = record === this.#record ? undefined : this.#record;
     record.entryPosition = BigInt(position);
     if (vitals) record.vitals = vitals;
     this.#record = record;
+    this.#digest = digest;
     this.#requests?.learn(entry);
-    this.#afterEntry(this, before);
+    this.#afterEntry(this, before, { entry, position, digest });
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -221,9 +251,12 @@ export interface JobParts {
 
 /** The record in a job's stored entry, with its position. */
 export function readRecord(stored: JournalEntry): JobRecord {
-  const { record, vitals } = fromBinary(JobEntrySchema, stored.data);
-  if (!record) throw new Error(`the entry at ${stored.position} holds no record`);
-  record.entryPosition = BigInt(stored.position);
+  return recordOf(fromBinary(JobEntrySchema, stored.data), stored.position);
+}
+
+function recordOf({ record, vitals }: JobEntry, position: Position): JobRecord {
+  if (!record) throw new Error(`the entry at ${position} holds no record`);
+  record.entryPosition = BigInt(position);
   if (vitals) record.vitals = vitals;
   return record;
 }

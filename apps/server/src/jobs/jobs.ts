@@ -25,6 +25,7 @@ import {
   type AfterEntry,
   type Decision,
   type JobParts,
+  type StoredEntry,
 } from "./job.ts";
 import { newRecord } from "./job-fold.ts";
 import { hasEnded, openAttempt } from "./job-record.ts";
@@ -65,7 +66,7 @@ export class Jobs {
       journal: store.journal,
       clock,
       vitalsOf: (jobId) => this.vitals.get(jobId),
-      afterEntry: (job, before) => this.#afterEntry(job, before),
+      afterEntry: (job, before, stored) => this.#afterEntry(job, before, stored),
     };
   }
 
@@ -224,7 +225,7 @@ export class Jobs {
     else this.#ofWorker.set(now, new Set([job]));
   }
 
-  #afterEntry(job: Job, before: JobRecord | undefined): void {
+  #afterEntry(job: Job, before: JobRecord | undefined, stored?: StoredEntry): void {
     if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job);
     this.#indexWorker(job);
     if (hasEnded(job.record)) {
@@ -237,7 +238,7 @@ export class Jobs {
         this.vitals.begin(job.id, attempt.number);
     }
     void this.#cache(job);
-    for (const listener of this.#listeners) listener(job, before);
+    for (const listener of this.#listeners) listener(job, before, stored);
   }
 
   /** Writes the newest record to the table; one write of a job at a time. A failed write is made good at the next start. */
