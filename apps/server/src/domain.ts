@@ -11,6 +11,7 @@ import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { Steering } from "./jobs/steering.ts";
 import { Cursors } from "./live/cursors.ts";
+import { Trends } from "./jobs/trends.ts";
 import type { LiveParts } from "./live/live-parts.ts";
 import { OpenWatches } from "./live/open-watches.ts";
 import { watch } from "./live/watch.ts";
@@ -86,6 +87,7 @@ export async function openDomain({
 }: DomainOptions): Promise<Domain> {
   const jobs = await Jobs.open(store, logger, clock);
   const inputs = await Inputs.open({ journal: store.journal, jobs, logger, clock });
+  const trends = new Trends(jobs, clock());
   const logs = new Logs(store.journal, clock);
   const ingest = new LogIngest(jobs, logs, new IngestBudget());
   // Nothing is pulled that could not be stored anyway.
@@ -106,7 +108,7 @@ export async function openDomain({
     if (attempt > newest) throw new Refused("not-found", `Job ${jobId} has no attempt ${attempt}.`);
     return attempt;
   };
-  const live: LiveParts = { store, jobs, logs, workers, cursors: new Cursors(store.id), attemptOf };
+  const live: LiveParts = { store, jobs, trends, logs, workers, cursors: new Cursors(store.id), attemptOf };
 
   const connectParts = { workers, inputs, storeId: store.id, clock };
   const watches = new OpenWatches();
@@ -121,6 +123,7 @@ export async function openDomain({
   const timer = setInterval(() => {
     workers.look();
     looking ??= look().finally(() => (looking = undefined));
+    trends.look(clock());
   }, lookEveryMs);
 
   const operatorRoutes = (router: ConnectRouter) => {

@@ -1,4 +1,5 @@
 import type { Jobs } from "../jobs/jobs.ts";
+import type { Trends } from "../jobs/trends.ts";
 import type { Logs } from "../logs/logs.ts";
 import type { Store } from "../store/store.ts";
 import type { Workers } from "../workers/workers.ts";
@@ -8,6 +9,7 @@ import type { Cursors } from "./cursors.ts";
 export interface LiveParts {
   readonly store: Store;
   readonly jobs: Jobs;
+  readonly trends: Trends;
   readonly logs: Logs;
   readonly workers: Workers;
   readonly cursors: Cursors;

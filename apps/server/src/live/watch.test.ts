@@ -138,3 +138,20 @@ test("a page of large records holds fewer of them, and a token that nobody made 
   expect([all.length, new Set(all).size]).toEqual([40, 40]);
   await expect(room.domain.jobs.listJobs({ pageToken: "nonsense" })).rejects.toThrow(/page token/);
 });
+
+test("who asks for trends hears what a job printed, and who does not hears none", async () => {
+  const worker = await room.connect();
+  const { jobId } = await room.startRunning(worker);
+  const push = worker.push(jobId, 1);
+  push.lines(["one", "two", "three"]);
+  await push.acknowledged(4);
+  const watching = (id: string, withTrends: boolean) => ({
+    id,
+    kind: { case: "jobs" as const, value: { withTrends } },
+  });
+  const seen = room.watch([watching("plots", true), watching("plain", false)], has("trends"));
+  room.letPass(5);
+  const told = (await seen).filter(({ message }) => message.case === "trends");
+  expect(told.map(({ subscriptionId }) => subscriptionId)).toEqual(["plots"]);
+  expect(told[0]?.message.value).toMatchObject({ trends: [{ jobId, bucketMs: 5_000, lines: [3], errors: [0] }] });
+});

@@ -19,6 +19,7 @@ import { step } from "./step.ts";
 import { watchJob } from "./watch-job.ts";
 import { watchJobs, watchJobTypes } from "./watch-jobs.ts";
 import { watchLog } from "./watch-log.ts";
+import { watchTrends } from "./watch-trends.ts";
 import { watchVitals } from "./watch-vitals.ts";
 import { watchWorkers, watchWorkerVitals } from "./watch-workers.ts";
 
@@ -58,6 +59,7 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
     case "jobs": {
       const sources = [watchJobs(parts, subscription, signal), watchVitals(parts, id, undefined, signal)];
       if (kind.value.withJobTypes) sources.push(watchJobTypes(parts, subscription, signal));
+      if (kind.value.withTrends) sources.push(watchTrends(parts, id, signal));
       return sources.map(guard);
     }
     case "job":
