@@ -3,6 +3,7 @@ import {
   ChunkBodySchema,
   chunkFault,
   dropLines,
+  type ChunkHeader,
   type Gap,
   GapSchema,
   LogEntrySchema,
@@ -27,6 +28,9 @@ export interface LogEnd {
   readonly mark: LogMark;
 }
 
+/** Is told what is on disk, in order: a chunk with its header, or a gap. */
+export type OnStored = (firstLine: number, nextLine: number, header: ChunkHeader | undefined) => void;
+
 /** What is another thing for a log that is not an attempt's own. */
 export interface DoorOptions {
   readonly topic: string;
@@ -48,16 +52,25 @@ export class AttemptLog {
   readonly #mostBlobBytes: bigint | undefined;
   readonly #clock: Clock;
   readonly #writer: TopicWriter;
+  readonly #onStored: OnStored | undefined;
   #nextLine: number;
   #mark: LogMark;
   #durable: LogEnd;
 
-  private constructor(jobId: string, attempt: number, writer: TopicWriter, clock: Clock, options?: DoorOptions) {
+  private constructor(
+    jobId: string,
+    attempt: number,
+    writer: TopicWriter,
+    clock: Clock,
+    options?: DoorOptions,
+    onStored?: OnStored,
+  ) {
     this.jobId = jobId;
     this.attempt = attempt;
     this.#mostBlobBytes = options && BigInt(options.mostBlobBytes);
     this.#writer = writer;
     this.#clock = clock;
+    this.#onStored = onStored;
     this.#nextLine = writer.opened?.mark ?? options?.begin.nextLine ?? 1;
     this.#mark = writer.opened ? readMark(writer.opened.data) : (options?.begin.mark ?? emptyMark());
     this.#durable = { nextLine: this.#nextLine, mark: this.#mark };
@@ -70,9 +83,10 @@ export class AttemptLog {
     attempt: number,
     clock: Clock,
     options?: DoorOptions,
+    onStored?: OnStored,
   ): Promise<AttemptLog> {
     const writer = await journal.open(options?.topic ?? logTopic(jobId, attempt));
-    return new AttemptLog(jobId, attempt, writer, clock, options);
+    return new AttemptLog(jobId, attempt, writer, clock, options, onStored);
   }
 
   /** What is on disk. */
@@ -120,7 +134,7 @@ export class AttemptLog {
     if (this.#mostBlobBytes !== undefined && mark.blobBytes > this.#mostBlobBytes)
       throw this.#refusal("invalid", `late evidence of an attempt is kept up to ${this.#mostBlobBytes} bytes of text`);
     const nextLine = this.#nextLine + body.lineCount;
-    return this.#append(encodeChunkEntry(nextLine, header, encoded, mark), nextLine, mark);
+    return this.#append(encodeChunkEntry(nextLine, header, encoded, mark), nextLine, mark, header);
   }
 
   /** Appends a declared gap; lines of it that are stored already are cut off. Like {@link append}. */
@@ -147,11 +161,18 @@ export class AttemptLog {
 
   #pending: Promise<void> = Promise.resolve();
 
-  #append(entry: Uint8Array | readonly Uint8Array[], nextLine: number, mark: LogMark): Promise<void> {
+  #append(
+    entry: Uint8Array | readonly Uint8Array[],
+    nextLine: number,
+    mark: LogMark,
+    header?: ChunkHeader,
+  ): Promise<void> {
+    const firstLine = this.#nextLine;
     this.#nextLine = nextLine;
     this.#mark = mark;
     this.#pending = this.#writer.append(entry, nextLine).then(() => {
       this.#durable = { nextLine, mark };
+      this.#onStored?.(firstLine, nextLine, header);
     });
     return this.#pending;
   }

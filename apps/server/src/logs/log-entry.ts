@@ -133,3 +133,22 @@ export function readFirstLine(entry: Uint8Array): number {
   }
   return nextLine;
 }
+
+/** The header of an encoded `LogEntry` that holds a chunk, without decoding its lines; undefined for a gap and a seal. */
+export function readHeader(entry: Uint8Array): ChunkHeader | undefined {
+  const reader = new BinaryReader(entry);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field !== chunkField) {
+      reader.skip(type, field);
+      continue;
+    }
+    const chunk = new BinaryReader(reader.bytes());
+    while (chunk.pos < chunk.len) {
+      const [inner, innerType] = chunk.tag();
+      if (inner === headerField) return fromBinary(ChunkHeaderSchema, chunk.bytes());
+      chunk.skip(innerType, inner);
+    }
+  }
+  return undefined;
+}

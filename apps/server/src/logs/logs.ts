@@ -3,6 +3,7 @@ import { LogEntrySchema, SealSchema, type LogMark } from "@signalbox/protocol";
 import { systemClock, type Clock } from "../clock.ts";
 import type { Journal } from "../store/store.ts";
 import { AttemptLog } from "./attempt-log.ts";
+import { Histograms } from "./histograms.ts";
 import { LateLogs } from "./late-logs.ts";
 import { emptyMark, logTopic, readMark } from "./log-entry.ts";
 import { StoredLogs } from "./stored-logs.ts";
@@ -11,6 +12,8 @@ import { StoredLogs } from "./stored-logs.ts";
 export class Logs extends StoredLogs {
   /** What came of attempts after their log was sealed. */
   readonly late: LateLogs;
+  /** Lines by level over time. */
+  readonly histograms: Histograms;
   readonly #journal: Journal;
   readonly #clock: Clock;
 
@@ -18,12 +21,15 @@ export class Logs extends StoredLogs {
     super(journal, { topic: logTopic, begin: () => ({ nextLine: 1, mark: emptyMark() }) });
     this.#journal = journal;
     this.#clock = clock;
+    this.histograms = new Histograms(this);
     this.late = new LateLogs(journal, this, clock);
   }
 
   /** Opens the door of an attempt's log. Throws Fenced if it is sealed. One at a time: of two, the first append wins. */
   open(jobId: string, attempt: number): Promise<AttemptLog> {
-    return AttemptLog.open(this.#journal, jobId, attempt, this.#clock);
+    return AttemptLog.open(this.#journal, jobId, attempt, this.#clock, undefined, (firstLine, nextLine, header) =>
+      this.histograms.stored(jobId, attempt, firstLine, nextLine, header),
+    );
   }
 
   /** Ends an attempt's log where it is. No line can be appended after it; sealing again changes nothing. */

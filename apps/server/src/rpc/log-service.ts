@@ -2,15 +2,17 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { addRawMessages, ReadLogsResponseSchema, type LogService } from "@signalbox/protocol";
 import type { Logs } from "../logs/logs.ts";
+import { mostKeptBuckets } from "../logs/histogram.ts";
 import { maxReadBytes } from "../logs/stored-logs.ts";
 
 const entriesField = 2;
+const usualBuckets = 240;
 
 /** The service that reads stored lines. `attemptOf` finds the attempt that is meant, or throws Refused. */
 export function logService(
   logs: Logs,
   attemptOf: (jobId: string, attempt: number) => number | Promise<number>,
-): Omit<ServiceImpl<typeof LogService>, "getHistogram"> {
+): ServiceImpl<typeof LogService> {
   return {
     async readLogs(request) {
       const { jobId } = request;
@@ -41,6 +43,22 @@ export function logService(
       });
       addRawMessages(response, entriesField, wanted);
       return response;
+    },
+
+    async getHistogram({ jobId, attempt: asked, mostBuckets }, { signal }) {
+      const attempt = await attemptOf(jobId, asked);
+      const most = mostBuckets === 0 ? usualBuckets : Math.min(mostBuckets, mostKeptBuckets);
+      const { fromUs, bucketUs, buckets, endLine } = await logs.histograms.read(jobId, attempt, most, signal);
+      return {
+        attempt,
+        fromUs: BigInt(fromUs),
+        bucketUs: BigInt(bucketUs),
+        endLine: BigInt(endLine),
+        // What holds nothing says nothing: most of a long pause is free.
+        buckets: buckets.map(({ firstLine, levelCounts }) =>
+          firstLine === 0 ? {} : { firstLine: BigInt(firstLine), levelCounts: [...levelCounts] },
+        ),
+      };
     },
   };
 }

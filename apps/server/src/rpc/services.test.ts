@@ -120,6 +120,22 @@ describe("a job", () => {
     expect(await room.logs.readLogs({ jobId, attempt: 1, fromLine: 90n })).toMatchObject({ entries: [], endLine: 4n });
   });
 
+  test("has its lines counted by level over time", async () => {
+    const worker = await connect();
+    const { jobId, attempt } = await startRunning(worker);
+    expect(await room.logs.getHistogram({ jobId })).toMatchObject({ attempt: 1, buckets: [], endLine: 1n });
+    const push = worker.push(jobId, attempt);
+    push.lines(["INFO one", "ERROR two", "three"]);
+    await push.acknowledged(4);
+    const { buckets, bucketUs, endLine } = await room.logs.getHistogram({ jobId, attempt, mostBuckets: 5_000 });
+    expect({ bucketUs, endLine }).toEqual({ bucketUs: 1_000_000n, endLine: 4n });
+    expect(buckets).toMatchObject([{ firstLine: 1n, levelCounts: [1, 0, 0, 1, 0, 1, 0] }]);
+    expect(await code(room.logs.getHistogram({ jobId, attempt: 2 }))).toEqual([
+      Code.NotFound,
+      `Job ${jobId} has no attempt 2.`,
+    ]);
+  });
+
   test("whose end comes before its last lines ends when they are there", async () => {
     const worker = await connect();
     const spec = await startRunning(worker);
