@@ -9,6 +9,7 @@ import { Deadlines } from "./jobs/deadlines.ts";
 import { Dispatch, serverActor } from "./jobs/dispatch.ts";
 import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
+import { Proofs } from "./jobs/proofs.ts";
 import { Steering } from "./jobs/steering.ts";
 import { Cursors } from "./live/cursors.ts";
 import { Trends } from "./jobs/trends.ts";
@@ -97,6 +98,7 @@ export async function openDomain({
   const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock, monotonic });
   const dispatch = new Dispatch(jobs, () => workers.candidates(), logger);
   const deadlines = new Deadlines(jobs, logger);
+  const proofs = new Proofs(jobs, clock, logger);
   const steering = new Steering(jobs, workers);
   workers.dispatch = dispatch;
   dispatch.wake();
@@ -122,6 +124,7 @@ export async function openDomain({
   };
   const timer = setInterval(() => {
     workers.look();
+    proofs.expire(clock());
     looking ??= look().finally(() => (looking = undefined));
     trends.look(clock());
   }, lookEveryMs);
@@ -177,6 +180,7 @@ export async function openDomain({
       await looking;
       await workers.settle();
       await inputs.settle();
+      await proofs.settle();
     },
   };
 }

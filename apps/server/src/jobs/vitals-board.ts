@@ -17,6 +17,8 @@ const keptEnded = 1_000;
 export class VitalsBoard {
   readonly #slots = new Map<string, Slot>();
   readonly #changes = new Changes();
+  /** Who hears of each change of a job's vitals. */
+  readonly #watchers = new Map<string, () => void>();
   /** Jobs that have ended, the oldest end first. */
   readonly #ended = new Set<string>();
 
@@ -43,6 +45,15 @@ export class VitalsBoard {
     change(slot.vitals);
     slot.encoded = undefined;
     this.#changes.touch(jobId);
+    if (this.#watchers.size > 0) this.#watchers.get(jobId)?.();
+  }
+
+  /** Calls `look` after each change of a job's vitals; one a job. Returns what ends that. */
+  watch(jobId: string, look: () => void): () => void {
+    this.#watchers.set(jobId, look);
+    return () => {
+      if (this.#watchers.get(jobId) === look) this.#watchers.delete(jobId);
+    };
   }
 
   /** Begins a new attempt: what was measured of the one before is forgotten. */
