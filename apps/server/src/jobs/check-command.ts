@@ -9,7 +9,7 @@ import {
 } from "@signalbox/protocol";
 import { Refused } from "../refused.ts";
 import { openAttempt } from "./job-record.ts";
-import { checkLeverOfType, leverOf, plainLeverValue } from "./levers.ts";
+import { checkLeverOfType, checkSystemStop, leverOf, plainLeverValue } from "./levers.ts";
 import { checkParameters } from "./parameters.ts";
 
 // What a job's type says about commands; the folds know nothing of types.
@@ -33,7 +33,9 @@ export function plainCommand(command: Command, type: JobType | undefined): Comma
 
 /** Throws Refused unless a job of the type can obey: the lever is its, parameters fit the schema, and it can take them while it runs. */
 export function checkCommand({ action, hold }: Command, before: JobRecord, type: JobType | undefined): void {
-  if (action.case !== "set" || !type) return;
+  if (action.case !== "set") return;
+  for (const value of [action.value, hold?.then]) if (value) checkSystemStop(type, value, "wrong-state");
+  if (!type) return;
   const lever = leverOf(action.value);
   checkLeverOfType(type, lever, "wrong-state");
   if (lever === "parameters" && openAttempt(before) && !type.levers.includes("parameters"))

@@ -15,6 +15,8 @@ import {
   type LeverReport,
   type Receipt,
 } from "@signalbox/protocol";
+import { endsByDeadline, keepClock } from "./attempt-clock.ts";
+import { endOverdue, failOrRetry, queueAgain } from "./fold-again.ts";
 import {
   begin,
   decideReceipts,
@@ -22,10 +24,8 @@ import {
   hasEnded,
   heardEnd,
   isLatched,
-  obeyInQueue,
   observe,
   openAttempt,
-  setState,
   longestEndReason,
 } from "./job-record.ts";
 import { giveBack, leverOf, removeLever, setLever, settingOf, wantedRun, type Lever, restValue } from "./levers.ts";
@@ -140,6 +140,9 @@ function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report
       endLine: atLine,
     });
     attempt.endedAtUs = at;
+    keepClock(record, attempt, Number(at));
+    record.tries++;
+    // The next attempt would be refused the same.
     endJob(record, JobState.FAILED, attempt.end.reason, Number(at));
   }
   return true;
@@ -160,33 +163,16 @@ function foldEnd(record: JobRecord, attempt: Attempt, end: AttemptEnd, now: numb
   attempt.end = heardEnd(end, now);
   attempt.endedAtUs = BigInt(now);
   attempt.lostAtUs = 0n;
-  switch (end.outcome) {
-    case EndOutcome.SUCCEEDED:
-      endJob(record, JobState.SUCCEEDED, end.reason, now);
-      return;
-    case EndOutcome.CANCELED:
-      endJob(record, JobState.CANCELED, end.reason, now);
-      return;
-    case EndOutcome.RELEASED:
-    case EndOutcome.DECLINED:
-      if (wantedRun(record.spec) === RunMode.CANCEL) {
-        endJob(record, JobState.CANCELED, end.reason, now);
-        return;
-      }
-      // A pause that stood on the worker holds the job in the queue: the lever is as it was.
-      // What was delivered in time waits for the next attempt, without a deadline.
-      for (const receipt of record.receipts) {
-        if (receipt.state !== ReceiptState.DELIVERED) continue;
-        receipt.state = ReceiptState.ACCEPTED;
-        receipt.deliverByUs = 0n;
-      }
-      record.queuedAtUs = BigInt(now);
-      setState(record, JobState.QUEUED, end.reason, now);
-      obeyInQueue(record, now);
-      return;
-    case EndOutcome.FAILED:
-    case EndOutcome.GIVEN_UP:
-    case EndOutcome.UNSPECIFIED:
-      endJob(record, JobState.FAILED, end.reason, now);
-  }
+  keepClock(record, attempt, now);
+  const { outcome, reason } = attempt.end;
+  if (outcome === EndOutcome.SUCCEEDED) {
+    record.tries++;
+    endJob(record, JobState.SUCCEEDED, reason, now);
+  } else if (outcome === EndOutcome.FAILED) failOrRetry(record, attempt, reason, now);
+  else if (endsByDeadline(record, attempt)) endOverdue(record, attempt, now);
+  else if (outcome === EndOutcome.CANCELED) {
+    record.tries++;
+    endJob(record, JobState.CANCELED, reason, now);
+  } else if (wantedRun(record.spec) === RunMode.CANCEL) endJob(record, JobState.CANCELED, reason, now);
+  else queueAgain(record, reason, now);
 }

@@ -1,29 +1,23 @@
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import {
-  AttemptEndSchema,
   AttemptSchema,
-  EndOutcome,
   JobRecordSchema,
   JobSpecSchema,
   JobState,
+  LeverValueSchema,
   RunMode,
   type Actor,
   type Attempt,
+  type Deadline,
   type JobRecord,
   type LeverValue,
+  type RetryPolicy,
 } from "@signalbox/protocol";
 import { Refused } from "../refused.ts";
-import {
-  begin,
-  endJob,
-  observe,
-  openAttempt,
-  setState,
-  stateWord,
-  longestEndReason,
-  obeyInQueue,
-} from "./job-record.ts";
-import { setLever, wantedRun, restValue } from "./levers.ts";
+import { keepClock } from "./attempt-clock.ts";
+import { closeGivenUp, giveUpAfterUs, wantsEnd } from "./fold-again.ts";
+import { begin, endJob, observe, openAttempt, setState, stateWord, obeyInQueue } from "./job-record.ts";
+import { setLever, settingOf, wantedRun, restValue } from "./levers.ts";
 import { workerGoneWords } from "./only-worker.ts";
 
 // The state machine of a job. Pure: each function takes the record and what happened and returns the record after it, without
@@ -35,11 +29,9 @@ import { workerGoneWords } from "./only-worker.ts";
 // The state is what was observed. Only `foldReport`, `foldLost`, `foldBack` and the ends change it; a command never does, except on
 // a job that no worker has.
 //
-// Commands are folded in fold-command.ts, reports of workers in fold-report.ts, what comes of attempts that were given up in
-// fold-late.ts; here is the rest of a job's life.
+// Commands are folded in fold-command.ts, reports of workers in fold-report.ts, what a job's own policies do in fold-again.ts, what comes
+// of attempts that were given up in fold-late.ts; here is the rest of a job's life.
 
-/** How long a lost attempt is waited for before it may be given up. */
-export const giveUpAfterUs = 45_000_000;
 const keptAttempts = 20;
 
 /** What a new job is made of; everything is checked already. */
@@ -52,6 +44,10 @@ export interface NewJob {
   readonly levers: readonly LeverValue[];
   /** The only worker that may run it; empty: any. */
   readonly workerId: string;
+  /** Labels that a worker must have to run it. */
+  readonly workerSelector?: Record<string, string>;
+  readonly retry?: RetryPolicy | undefined;
+  readonly deadline?: Deadline | undefined;
   readonly actor: Actor;
   readonly startDigest: Uint8Array;
 }
@@ -69,6 +65,9 @@ export function newRecord(job: NewJob, now: number): JobRecord {
     state: JobState.QUEUED,
     spec,
     workerId: job.workerId,
+    workerSelector: job.workerSelector ?? {},
+    ...(job.retry ? { retry: job.retry } : {}),
+    ...(job.deadline ? { deadline: job.deadline } : {}),
     createdBy: job.actor,
     createdAtUs: at,
     queuedAtUs: at,
@@ -77,17 +76,26 @@ export function newRecord(job: NewJob, now: number): JobRecord {
   });
 }
 
-/** The record after the queue chose a worker. Throws Refused unless the job waits. */
-export function foldAssign(
-  before: JobRecord,
-  worker: { workerId: string; incarnation: string; metadata: Record<string, string>; clockOffsetUs: number },
-  now: number,
-): JobRecord {
+/** The worker process that the queue chose. */
+export interface ChosenWorker {
+  readonly workerId: string;
+  readonly incarnation: string;
+  readonly labels?: Record<string, string>;
+  readonly metadata: Record<string, string>;
+  readonly clockOffsetUs: number;
+}
+
+/** The record after the queue chose a worker. Throws Refused unless the job waits, and for a worker that may not run it. */
+export function foldAssign(before: JobRecord, worker: ChosenWorker, now: number): JobRecord {
   if (before.state !== JobState.QUEUED || openAttempt(before) || wantedRun(before.spec) !== RunMode.RUN) {
     throw new Refused("wrong-state", "Only a job that waits can be assigned.");
   }
   if (before.workerId !== "" && before.workerId !== worker.workerId)
     throw new Refused("wrong-state", `Only worker ${before.workerId} may run this job.`);
+  if (before.retryAtUs !== 0n) throw new Refused("wrong-state", "The job waits for its next attempt.");
+  const missing = missingLabel(before, worker.labels ?? {});
+  if (missing !== undefined)
+    throw new Refused("wrong-state", `Worker ${worker.workerId} does not have the label ${missing} of this job.`);
   const record = begin(before);
   const newest = record.attempts.at(-1);
   record.attempts.push(
@@ -99,6 +107,7 @@ export function foldAssign(
       clockOffsetUs: BigInt(worker.clockOffsetUs),
       assignedAtUs: BigInt(now),
       checkpoint: newest?.checkpoint ?? new Uint8Array(),
+      parametersChanged: hasNewParameters(before),
     }),
   );
   // It goes from attempt to attempt; a copy with each would be in every entry.
@@ -110,6 +119,18 @@ export function foldAssign(
   return record;
 }
 
+/** The first label that the job's worker must have and that `labels` does not, as 'key=value'. */
+export function missingLabel({ workerSelector }: JobRecord, labels: Record<string, string>): string | undefined {
+  for (const [key, value] of Object.entries(workerSelector)) if (labels[key] !== value) return `${key}=${value}`;
+  return undefined;
+}
+
+/** Whether the parameters were set after the last attempt that had any. */
+function hasNewParameters({ spec, attempts }: JobRecord): boolean {
+  const had = attempts.findLast(({ receivedGeneration }) => receivedGeneration !== 0n);
+  return had !== undefined && (settingOf(spec, "parameters")?.generation ?? 0n) > had.receivedGeneration;
+}
+
 /** The record after the lease of the open attempt's worker ran out, or another process took its name; undefined if already lost. */
 export function foldLost(before: JobRecord, reason: string, now: number): JobRecord | undefined {
   const open = openAttempt(before);
@@ -118,6 +139,7 @@ export function foldLost(before: JobRecord, reason: string, now: number): JobRec
   const attempt = openAttempt(record);
   if (attempt) attempt.lostAtUs = BigInt(now);
   setState(record, JobState.LOST, reason, now);
+  if (attempt) keepClock(record, attempt, now);
   return record;
 }
 
@@ -147,31 +169,38 @@ export function foldBack(before: JobRecord, now: number): JobRecord | undefined 
 export function foldGiveUp(before: JobRecord, reason: string, now: number): JobRecord {
   const record = begin(before);
   const attempt = lostLongEnough(record, now);
-  closeGivenUp(attempt, reason, now);
-  const canceled = wantedRun(record.spec) === RunMode.CANCEL;
+  const canceled = wantsEnd(record, attempt);
+  closeGivenUp(record, attempt, reason, now);
   endJob(record, canceled ? JobState.CANCELED : JobState.FAILED, "given up; the process may still run", now);
   return record;
 }
 
-/** The record after somebody asked for another attempt. Throws Refused unless the job failed, was canceled, or has been lost for 45 s. */
+/**
+ * The record after somebody asked for another attempt. Throws Refused unless the job failed, was canceled, waits to be tried again, or has
+ * been lost for 45 s.
+ */
 export function foldRetry(before: JobRecord, parameters: LeverValue | undefined, now: number): JobRecord {
+  const open = openAttempt(before);
   // What was to be canceled is canceled first; it can be retried after that.
-  if (before.state === JobState.LOST && wantedRun(before.spec) === RunMode.CANCEL)
+  if (before.state === JobState.LOST && open && wantsEnd(before, open))
     return foldGiveUp(before, "given up by a retry", now);
   const record = begin(before);
   if (record.state === JobState.LOST)
-    closeGivenUp(lostLongEnough(record, now), "given up for a retry; the process may still run", now);
-  else if (record.state !== JobState.FAILED && record.state !== JobState.CANCELED) {
+    closeGivenUp(record, lostLongEnough(record, now), "given up for a retry; the process may still run", now);
+  else if (record.state !== JobState.FAILED && record.state !== JobState.CANCELED && record.retryAtUs === 0n) {
     throw new Refused(
       "wrong-state",
       `The job is ${stateWord(record.state)}. Only a job that failed, was canceled, or is lost can be retried.`,
     );
   }
   const spec = (record.spec ??= create(JobSpecSchema));
-  if (parameters) setLever(spec, parameters);
+  const had = settingOf(spec, "parameters")?.value;
+  if (parameters && !(had && equals(LeverValueSchema, had, parameters))) setLever(spec, parameters);
   if (wantedRun(spec) !== RunMode.RUN) setLever(spec, restValue("run"));
   record.endedAtUs = 0n;
   record.queuedAtUs = BigInt(now);
+  record.retryAtUs = 0n;
+  record.tries = 0;
   setState(record, JobState.QUEUED, "", now);
   obeyInQueue(record, now);
   return record;
@@ -194,9 +223,4 @@ function lostLongEnough(record: JobRecord, now: number): Attempt {
     );
   }
   return attempt;
-}
-
-function closeGivenUp(attempt: Attempt, reason: string, now: number): void {
-  attempt.end = create(AttemptEndSchema, { outcome: EndOutcome.GIVEN_UP, reason: reason.slice(0, longestEndReason) });
-  attempt.endedAtUs = BigInt(now);
 }

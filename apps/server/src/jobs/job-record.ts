@@ -12,6 +12,7 @@ import {
   type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
+import { keepClock } from "./attempt-clock.ts";
 import { leverOf, settingOf, type Lever } from "./levers.ts";
 
 // What the folds of a job share: reading a record, and the few ways in which all of them change one.
@@ -81,11 +82,13 @@ export function observe(record: JobRecord, attempt: Attempt, now: number): void 
   const run = attempt.levers.find((each) => each.value?.value.case === "run")?.value?.value;
   const paused = run?.case === "run" && run.value.mode === RunMode.PAUSE;
   setState(record, attempt.startedAtUs === 0n ? JobState.QUEUED : paused ? JobState.PAUSED : JobState.RUNNING, "", now);
+  keepClock(record, attempt, now);
 }
 
 export function endJob(record: JobRecord, state: JobState, reason: string, now: number): void {
   setState(record, state, reason, now);
   record.endedAtUs = BigInt(now);
+  record.retryAtUs = 0n;
   for (const receipt of record.receipts) {
     if (!isOpen(receipt)) continue;
     receipt.decidedAtUs = BigInt(now);

@@ -29,9 +29,10 @@ import {
 } from "./job.ts";
 import { newRecord } from "./job-fold.ts";
 import { hasEnded, openAttempt } from "./job-record.ts";
-import { checkLeverOfType, checkLeverValue, leverOf, plainLeverValue } from "./levers.ts";
-import { checkWorker } from "./only-worker.ts";
+import { checkLeverOfType, checkLeverValue, checkSystemStop, leverOf, plainLeverValue } from "./levers.ts";
+import { checkSelector, checkWorker } from "./only-worker.ts";
 import { checkParameters } from "./parameters.ts";
+import { jobPolicies } from "./policies.ts";
 import { VitalsBoard } from "./vitals-board.ts";
 
 /** Name of the table that caches the newest record of each job. */
@@ -161,6 +162,7 @@ export class Jobs {
       );
     }
     checkWorker(request, type, knowsWorker);
+    checkSelector(request.workerSelector);
     const levers = startLevers(request, type);
     const record = newRecord(
       {
@@ -170,6 +172,8 @@ export class Jobs {
         labels: request.labels,
         levers,
         workerId: request.workerId,
+        workerSelector: request.workerSelector,
+        ...jobPolicies(request, type),
         actor,
         startDigest,
       },
@@ -320,6 +324,7 @@ function startLevers(request: StartJobRequest, type: JobType): LeverValue[] {
     if (value.value.case === "run" && value.value.value.mode === RunMode.CANCEL)
       throw new Refused("invalid", "A job cannot be started canceled.");
     checkLeverOfType(type, lever, "invalid");
+    checkSystemStop(type, value, "invalid");
     set(value);
   }
   return [...levers.values()];

@@ -104,6 +104,17 @@ export function checkLeverOfType(type: JobType, lever: Lever, kind: RefusalKind)
     throw new Refused(kind, `Jobs of type '${type.name}' have no ${name.replace("_", " ")} lever.`);
 }
 
+/** Throws Refused for a stop by the system, unless jobs of the type can be stopped by it. */
+export function checkSystemStop(type: JobType | undefined, { value }: LeverValue, kind: RefusalKind): void {
+  if (value.case !== "run" || !value.value.bySystem || type?.systemStop) return;
+  throw new Refused(
+    kind,
+    type
+      ? `The system cannot stop jobs of type '${type.name}' where they stand. Pause without by_system: they stop at their next safe point.`
+      : "Nothing is known of the job's type, so the system cannot stop it where it stands. Pause without by_system.",
+  );
+}
+
 const leverWords = { speed: "speed", logLevel: "log_level" } as const;
 
 /** Throws Refused, naming the bound, unless the value is one that its lever can take at all. */
@@ -114,6 +125,8 @@ export function checkLeverValue(value: LeverValue | undefined): void {
       // An enum of protobuf takes any number.
       if (set.value.mode < RunMode.RUN || set.value.mode > RunMode.CANCEL)
         throw new Refused("invalid", "The run lever takes RUN, PAUSE or CANCEL; the mode is not set.");
+      if (set.value.bySystem && set.value.mode !== RunMode.PAUSE)
+        throw new Refused("invalid", "The system stops jobs, it does not run or end them: by_system belongs to PAUSE.");
       if (set.value.reason.length > longestReason) {
         throw new Refused(
           "invalid",

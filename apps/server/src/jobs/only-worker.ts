@@ -1,8 +1,9 @@
 import type { JobRecord, JobType, StartJobRequest } from "@signalbox/protocol";
 import { Refused } from "../refused.ts";
 
-// Jobs that name the only worker that may run them.
+// Jobs that not every worker may run: they name the only one, or the labels that it must have.
 
+const selector = { entries: 16, key: 100, value: 500 };
 const pattern = /^[A-Za-z0-9._:-]{1,100}$/;
 
 /** What a worker's name is made of, in words. */
@@ -41,4 +42,20 @@ export function checkWorker(
 export function checkRetry({ workerId }: JobRecord, isConnected: (workerId: string) => boolean): void {
   if (workerId !== "" && !isConnected(workerId))
     throw new Refused("wrong-state", `The job cannot be retried, since ${workerGoneWords(workerId)}.`);
+}
+
+/** Throws Refused unless labels that a worker must have are few, and such as a worker can have. */
+export function checkSelector(labels: Record<string, string>): void {
+  const entries = Object.entries(labels);
+  if (entries.length > selector.entries)
+    throw new Refused(
+      "invalid",
+      `worker_selector has ${entries.length} labels, at most ${selector.entries} are allowed.`,
+    );
+  for (const [key, value] of entries)
+    if (key.length < 1 || key.length > selector.key || value.length > selector.value)
+      throw new Refused(
+        "invalid",
+        `worker_selector '${key.slice(0, selector.key)}': a key has 1 to ${selector.key} characters, a value at most ${selector.value}.`,
+      );
 }

@@ -23,6 +23,13 @@ export function expectSensible(before: JobRecord, after: JobRecord, { isRetry }:
     expect(after.receipts.filter(isOpen)).toEqual([]);
     expect(after.endedAtUs).not.toBe(0n);
   }
+  // Only a job that waits, and that nobody has, waits for its next attempt.
+  if (after.retryAtUs !== 0n) {
+    expect(after.state).toBe(JobState.QUEUED);
+    expect(openAttempt(after)).toBeUndefined();
+  }
+  for (const { deadlineSinceUs, startedAtUs, endedAtUs, lostAtUs } of after.attempts)
+    if (deadlineSinceUs !== 0n) expect([startedAtUs !== 0n, endedAtUs, lostAtUs]).toEqual([true, 0n, 0n]);
   expect(after.attempts.slice(0, -1).every((attempt) => attempt.endedAtUs !== 0n)).toBe(true);
   expect(after.attempts.length).toBeGreaterThanOrEqual(before.attempts.length);
   for (const attempt of before.attempts) {

@@ -1,5 +1,6 @@
 import type { Hello, JobType } from "@signalbox/protocol";
 import { isWorkerId, workerIdWords } from "../jobs/only-worker.ts";
+import { deadlineFault, retryFault } from "../jobs/policies.ts";
 import { Refused } from "../refused.ts";
 
 const incarnation = /^[A-Za-z0-9-]{16,64}$/;
@@ -8,6 +9,7 @@ const leverNames = new Set(["run", "speed", "log_level", "parameters"]);
 const mostSlots = 1000;
 const mostTypes = 200;
 const mostTags = 64;
+const mostRunningOfType = 1_000_000;
 const longest = { agent: 200, description: 1000, itemNoun: 60, schemaBytes: 64 * 1024, tagKey: 100, tagValue: 500 };
 
 /** Throws Refused, saying what is wrong, unless a hello is well formed. */
@@ -40,6 +42,9 @@ function typeFault({
   itemNoun,
   parametersSchema,
   defaultItemsPerSecond,
+  mostRunning,
+  retry,
+  deadline,
 }: JobType): string | undefined {
   const unknown = levers.find((lever) => !leverNames.has(lever));
   if (unknown !== undefined) return `has a lever '${unknown.slice(0, 60)}'; levers are ${[...leverNames].join(", ")}`;
@@ -49,6 +54,10 @@ function typeFault({
     return `has an item_noun of ${itemNoun.length} characters, at most ${longest.itemNoun} are allowed`;
   if (defaultItemsPerSecond !== undefined && !(defaultItemsPerSecond > 0 && defaultItemsPerSecond <= 1e9))
     return `has a default speed of ${defaultItemsPerSecond}, which is not above 0 and at most a billion`;
+  if (mostRunning > mostRunningOfType)
+    return `has most_running ${mostRunning}, at most ${mostRunningOfType} are allowed`;
+  const faults = { "a retry policy": retryFault(retry), "a deadline": deadlineFault(deadline) };
+  for (const [what, fault] of Object.entries(faults)) if (fault) return `has ${what} that ${fault}`;
   const schemaBytes = parametersSchema ? Buffer.byteLength(JSON.stringify(parametersSchema)) : 0;
   if (schemaBytes > longest.schemaBytes)
     return `has a parameters_schema of ${schemaBytes} bytes as JSON, at most ${longest.schemaBytes} are allowed`;
