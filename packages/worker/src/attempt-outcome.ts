@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { create } from "@bufbuild/protobuf";
+import { create, type JsonObject } from "@bufbuild/protobuf";
 import { AttemptEndSchema, EndOutcome, type AttemptEnd } from "@signalbox/protocol";
 import { isAbort, messageOf } from "./errors.ts";
 import { ProgramFailed, type ProgramEnd } from "./job.ts";
@@ -61,7 +61,11 @@ export function inspectError(error: unknown): string {
 }
 
 /** What is reported of an outcome, once the server has the last line. `atUs` is when the job ended. */
-export function endOf({ outcome, reason, program }: AttemptOutcome, endLine: number, atUs: number): AttemptEnd {
+export function endOf(
+  { outcome, reason, program, results }: AttemptOutcome & { readonly results: JsonObject | undefined },
+  endLine: number,
+  atUs: number,
+): AttemptEnd {
   const { exitCode, signal = "" } = program;
   return create(AttemptEndSchema, {
     outcome,
@@ -71,5 +75,6 @@ export function endOf({ outcome, reason, program }: AttemptOutcome, endLine: num
     signal,
     endLine: BigInt(endLine),
     atUs: BigInt(atUs),
+    ...(results ? { results } : {}),
   });
 }

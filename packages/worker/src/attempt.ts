@@ -37,6 +37,7 @@ import type { SpoolNote } from "./spool/spool-note.ts";
 import type { WorkerSpool } from "./spool/worker-spool.ts";
 import { LineGuard } from "./redaction/line-guard.ts";
 import type { Redactor } from "./redaction/redactor.ts";
+import { ResultsBox } from "./results-box.ts";
 import { Steering } from "./steering.ts";
 
 /** A job that has overrun the log has this long to end, milliseconds. */
@@ -88,6 +89,7 @@ export class Attempt {
   readonly #steering: Steering;
   readonly #input: JobInput | undefined;
   readonly #checkpoint = new CheckpointBox(() => this.#changed());
+  readonly #results = new ResultsBox((text) => this.#masked(text));
   readonly #controller = new AbortController();
   /** Rings when a lever has moved, the signal has aborted, there is room for lines, or input. */
   readonly #wake = new Bell();
@@ -133,6 +135,7 @@ export class Attempt {
       throwIfAborted: () => this.#throwIfAborted(),
       isOver: () => this.#settled,
       onMoved: () => this.#changed(),
+      onFault: (error) => this.#systemLine(Level.ERROR, inspectError(error)),
       onCancel: (graceMs, reason) => this.cancel(graceMs, reason),
     });
   }
@@ -292,6 +295,10 @@ export class Attempt {
     const vitals = this.#progress.vitals({ jobId: this.jobId, attempt: this.number }, this.#host.clock, job);
     vitals.stalledBy = this.#masked(vitals.stalledBy);
     vitals.redactions = BigInt(this.#guard?.count ?? 0);
+    const safePointMs = this.#steering.usualWaitMs;
+    if (safePointMs !== undefined) vitals.safePointMs = BigInt(Math.ceil(safePointMs));
+    const { value } = this.#results;
+    if (value) vitals.results = value;
     return vitals;
   }
 
@@ -308,6 +315,7 @@ export class Attempt {
       this.#changed();
       // The cast is the one place where a job type's own parameters meet the general ones: the server has checked them.
       const end = await this.#definition.run(this.#job() as Job<never>);
+      if (end?.results) this.#results.set(end.results);
       this.#settle(outcomeOfReturn(end ?? {}, this.#fate()));
     } catch (error) {
       const trace = this.#settled ? undefined : traceOf(error, this.#fate());
@@ -323,6 +331,7 @@ export class Attempt {
     const id = () => this.#jobId;
     const attempt = () => this.#number;
     const parameters = () => this.#steering.parameters;
+    const input = () => this.#pieces;
     return {
       get id() {
         return id();
@@ -352,20 +361,31 @@ export class Attempt {
         this.#progress.say(
           progress.phase === undefined ? progress : { ...progress, phase: this.#masked(progress.phase) },
         ),
+      results: (results) => {
+        if (!this.#settled) this.#results.set(results);
+      },
       paced: (items) => this.#steering.safePoints.paced(items),
       checkpoint: async (save) => {
         if (save) this.#checkpoint.check(save);
         if (save && !this.#settled) this.#checkpoint.save(save);
         await this.#steering.safePoints.pass({ paced: false });
       },
-      input: { [Symbol.asyncIterator]: () => this.#readInput() },
+      get input() {
+        return input();
+      },
       handle: (handlers) => this.#steering.handle(handlers),
     };
   }
 
-  #readInput(): AsyncGenerator<Uint8Array, void, undefined> {
-    if (!this.#input) throw new TypeError(`jobs of type ${this.#definition.type} take no input: define it with input`);
-    return this.#input.read(this.#controller.signal);
+  /** What people send in. Throws TypeError when it is read and the type takes none. */
+  get #pieces(): AsyncIterable<Uint8Array> {
+    return (
+      this.#input?.pieces(this.#controller.signal) ?? {
+        [Symbol.asyncIterator]: () => {
+          throw new TypeError(`jobs of type ${this.#definition.type} take no input: define it with input`);
+        },
+      }
+    );
   }
 
   #throwIfAborted(): void {
@@ -376,6 +396,7 @@ export class Attempt {
   }
 
   #abort(reason: Error): void {
+    this.#steering.letGo();
     this.#controller.abort(reason);
     this.#wake.ring();
   }
@@ -423,7 +444,7 @@ export class Attempt {
       this.#changed();
     }
     const end = endOf(
-      { ...outcome, reason: this.#masked(outcome.reason) },
+      { ...outcome, reason: this.#masked(outcome.reason), results: this.#results.value },
       this.log.nextLine,
       this.#host.clock.wallUs(),
     );

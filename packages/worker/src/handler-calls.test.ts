@@ -63,7 +63,7 @@ class HandledJob {
       new HandlerCalls(
         {
           begin: () => {
-            const name = run.begin();
+            const name = run.begin({ pause: true, stop: false });
             return name && (() => this.#call(name, () => (this.stands = name === "pause")));
           },
           done: () => run.done(),

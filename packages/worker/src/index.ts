@@ -8,12 +8,14 @@ export {
   ProgramFailed,
   type Job,
   type JobDefinition,
+  type JobEnd,
   type JobHandlers,
   type JobLog,
   type LevelName,
   type ProgramEnd,
   type Progress,
 } from "./job.ts";
+export type { DeadlineOptions, RetryOptions } from "./job-policy.ts";
 export { startWorker } from "./start-worker.ts";
 export type { StartedHere, StartHereOptions, Worker, WorkerOptions } from "./worker.ts";
 export type { ConnectOptions } from "./config.ts";

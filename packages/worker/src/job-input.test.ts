@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { EndOutcome } from "@signalbox/protocol";
+import { EndOutcome, RunMode } from "@signalbox/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Bell } from "./bell.ts";
 import { JobInput } from "./job-input.ts";
-import { gate, job, roomForTests } from "./room-for-tests.ts";
+import { gate, job, leverOf, roomForTests } from "./room-for-tests.ts";
 
 const room = roomForTests();
 
@@ -13,7 +13,7 @@ function openInput() {
   const controller = new AbortController();
   const asked: number[] = [];
   const input: JobInput = new JobInput({ arrived: new Bell(), onTaken: () => asked.push(input.taken) });
-  return { input, asked, controller, reader: input.read(controller.signal) };
+  return { input, asked, controller, reader: input.pieces(controller.signal)[Symbol.asyncIterator]() };
 }
 
 describe("the input of an attempt", () => {
@@ -152,5 +152,30 @@ describe("input that people send into a job", () => {
     expect(await room.ended(attempt)).toBe(EndOutcome.FAILED);
     expect(attempt.report?.end?.reason).toContain("jobs of type test take no input");
     expect(attempt.inputTaken).toEqual([]);
+  });
+
+  test("that is gone through with paced can be paused while nothing has come, and nothing is handed out then", async () => {
+    const got: string[] = [];
+    await room.start([
+      job(
+        async (self) => {
+          for await (const piece of self.paced(self.input)) got.push(Buffer.from(piece).toString());
+        },
+        { input: true },
+      ),
+    ]);
+    const attempt = room.server.assign("a", "test");
+    room.server.send(attempt, "one");
+    await expect.poll(() => got).toEqual(["one"]);
+    const run = (mode: RunMode) => room.server.set(attempt, { case: "run", value: { mode } });
+    const pause = run(RunMode.PAUSE);
+    await room.server.until(() => leverOf(attempt, "run")?.generation === pause, "it stands");
+    room.server.send(attempt, "two", { eof: true });
+    await room.server.roundTrip();
+    expect(got).toEqual(["one"]);
+    run(RunMode.RUN);
+    expect(await room.ended(attempt)).toBe(EndOutcome.SUCCEEDED);
+    expect(got).toEqual(["one", "two"]);
+    expect(attempt.vitals.at(-1)?.itemsDone).toBe(2n);
   });
 });

@@ -4,6 +4,37 @@ import type { Bell } from "./bell.ts";
 /** Most bytes that wait for the job; the server sends no more than this ahead of what was taken. */
 const longestWait = 256 * 1024;
 
+/** The pieces of an input, in order, to be gone through by one at a time. */
+export interface InputPieces extends AsyncIterable<Uint8Array> {
+  /** Whether the next one is there, or there is none any more. */
+  readonly isReady: boolean;
+}
+
+/** Whether what a job goes through is its input. */
+export function isInputPieces<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+): items is AsyncIterable<T> & Pick<InputPieces, "isReady"> {
+  return items instanceof Pieces;
+}
+
+class Pieces implements InputPieces {
+  readonly #read: () => AsyncIterator<Uint8Array>;
+  readonly #isReady: () => boolean;
+
+  constructor(read: () => AsyncIterator<Uint8Array>, isReady: () => boolean) {
+    this.#read = read;
+    this.#isReady = isReady;
+  }
+
+  get isReady(): boolean {
+    return this.#isReady();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return this.#read();
+  }
+}
+
 /**
  * What operators send into one attempt, in the order of its offsets: pieces wait until the job takes them. A piece that came before is
  * dropped, and one that leaves a hole is asked for again.
@@ -55,7 +86,14 @@ export class JobInput {
   }
 
   /** The pieces, as the job takes them; ends where the input does. Throws the signal's reason when it aborts. */
-  async *read(signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  pieces(signal: AbortSignal): InputPieces {
+    return new Pieces(
+      () => this.#read(signal),
+      () => this.#pieces.length > 0 || this.#ended || this.#closed || signal.aborted,
+    );
+  }
+
+  async *#read(signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     for (;;) {
       signal.throwIfAborted();
       const piece = this.#pieces.shift();

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { JobTypeSchema, type JobType } from "@signalbox/protocol";
+import { deadlineOf, retryPolicyOf } from "./job-policy.ts";
 import type { JobDefinition } from "./job.ts";
 import { defaultLevers } from "./levers.ts";
 
@@ -7,6 +8,7 @@ import { defaultLevers } from "./levers.ts";
 export function jobTypeOf(definition: JobDefinition<never>): JobType {
   const { type, description = "", parameters, levers = defaultLevers, itemNoun = "" } = definition;
   const { defaultItemsPerSecond, input = false, pinned = false, exclusive = false } = definition;
+  const { mostRunning = 0, retry, deadline, systemStop = false } = definition;
   return create(JobTypeSchema, {
     name: type,
     description,
@@ -17,5 +19,9 @@ export function jobTypeOf(definition: JobDefinition<never>): JobType {
     takesInput: input,
     pinned,
     exclusive,
+    mostRunning,
+    ...(retry ? { retry: retryPolicyOf(retry) } : {}),
+    ...(deadline ? { deadline: deadlineOf(deadline) } : {}),
+    systemStop,
   });
 }

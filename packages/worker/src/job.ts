@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Fields } from "./fields.ts";
+import { policyFault, type DeadlineOptions, type RetryOptions } from "./job-policy.ts";
 import { leverNames, type LeverName } from "./levers.ts";
 
 /** What a job function is given. */
@@ -30,9 +31,14 @@ export interface Job<Parameters = JsonObject> {
    * Goes through `items`: waits before each while the job is paused, as the speed asks, or while too many lines wait for the server, and
    * counts the items done. An item is done when the next one is asked for; the one that is left by `break` or an error is not. An array
    * says how many there are in all, unless `progress` has said it. Throws `signal.reason` when the signal aborts. Several loops of a
-   * job share one speed; a pause is reported when the first of them stands.
+   * job share one speed; a pause is reported when the first of them stands. With `job.input` it also stands while it waits for a piece.
    */
   readonly paced: <T>(items: Iterable<T> | AsyncIterable<T>) => AsyncGenerator<T, void, undefined>;
+  /**
+   * Says what the job has found out so far, at most 16 KiB as JSON: shown beside its progress, the newest a few times a second, and kept
+   * with the end of the attempt. Throws TypeError unless it is an object, RangeError if it is too long.
+   */
+  readonly results: (results: JsonObject) => void;
   /**
    * A safe point: waits as `paced` does, but without the speed. `save` is kept for the next attempt (at most 64 KiB, sent at most once
    * a second and at the end). Throws `signal.reason` when the signal aborts, RangeError if `save` is too long.
@@ -65,6 +71,15 @@ export interface JobHandlers<Parameters = JsonObject> {
   /** Makes the job go on. Needs `pause`. */
   resume?(): Promise<void> | void;
   /**
+   * Has the system stop what the job runs, where it stands, at once: 'Stop by the system'. Needs `systemStop` and `go`. A job with `pause`
+   * needs it not, for that waits for nothing either. `paced` and `checkpoint` hold the job from when it has resolved.
+   */
+  stop?(): Promise<void> | void;
+  /**
+   * Lets go on what `stop` has stopped. Called when the job shall go on, and before it is told to end: what is stopped could not obey.
+   */
+  go?(): Promise<void> | void;
+  /**
    * Somebody cancels the job, which has `graceMs` to end by itself; called again when another cancel leaves it less. It may come while
    * `pause` or `resume` is at work, and neither is called after it. With this handler the SDK does not give the job up when the grace is
    * over, nor when that of a stopping worker is: the job ends when `run` does. `job.signal` aborts too, before the first call, with a
@@ -78,6 +93,12 @@ export interface ProgramEnd {
   readonly exitCode?: number | undefined;
   /** Name of the signal that ended it: 'SIGTERM'. */
   readonly signal?: string | undefined;
+}
+
+/** What `run` may return: how a program ended, and what was found out in the end. */
+export interface JobEnd extends ProgramEnd {
+  /** Takes the place of what `job.results` said last. At most 16 KiB as JSON. */
+  readonly results?: JsonObject | undefined;
 }
 
 /** How far a job is. */
@@ -146,6 +167,17 @@ export interface JobDefinition<Parameters = JsonObject> {
    * throw it, and the job queues again. Not for pinned types. Default: no.
    */
   readonly exclusive?: boolean;
+  /**
+   * The system can stop what jobs of the type run, wherever they stand: operators are offered it beside the pause that waits for a safe
+   * point. The job says how with `handle`, by `stop` and `go` or by `pause` and `resume`. Default: no.
+   */
+  readonly systemStop?: boolean;
+  /** How many jobs of the type may run at the same time, on all workers together; an operator's limit replaces it. Default: any number. */
+  readonly mostRunning?: number;
+  /** How a job is tried again by itself when it has failed, unless it was started with other words. Default: not. */
+  readonly retry?: RetryOptions;
+  /** How long an attempt may run, unless the job was started with other words. Default: for ever. */
+  readonly deadline?: DeadlineOptions;
   /** What items are called, plural. */
   readonly itemNoun?: string;
   /** Speed of a job that nobody has given one, items per second; undefined: unlimited. */
@@ -154,7 +186,7 @@ export interface JobDefinition<Parameters = JsonObject> {
    * Does the work. Returning says that it is complete; throwing that it failed, with the error's message as the reason. A job that runs a
    * program returns its end, or throws {@link ProgramFailed}.
    */
-  run(job: Job<Parameters>): Promise<ProgramEnd | void> | ProgramEnd | void;
+  run(job: Job<Parameters>): Promise<JobEnd | void> | JobEnd | void;
 }
 
 /** Checks a job type and gives it back. Throws TypeError. */
@@ -173,6 +205,10 @@ export function defineJob<Parameters = JsonObject>(definition: JobDefinition<Par
     throw new TypeError(
       `job type ${type}: what only this worker can start runs nowhere else: it cannot be exclusive, too`,
     );
+  const fault = policyFault(definition);
+  if (fault) throw new TypeError(`job type ${type}: ${fault}`);
+  if (definition.systemStop && !(levers ?? ["run"]).includes("run"))
+    throw new TypeError(`job type ${type}: what cannot be paused cannot be stopped by the system: add the lever "run"`);
   if (parameters && parameters.type !== "object")
     throw new TypeError(`job type ${type}: the schema of the parameters must have type "object"`);
   return definition;

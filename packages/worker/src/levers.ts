@@ -11,7 +11,7 @@ import {
 import type { Clock } from "./clock.ts";
 import { LeverWord, type Wish } from "./lever-word.ts";
 import { ParametersLever } from "./parameters-lever.ts";
-import { RunLever, type RunEffects } from "./run-lever.ts";
+import { isBySystem, RunLever, type RunEffects } from "./run-lever.ts";
 
 /** The levers that a job type can obey, besides CANCEL, which every job obeys. */
 export type LeverName = "run" | "speed" | "log_level" | "parameters";
@@ -31,6 +31,8 @@ export interface LeverEffects extends RunEffects {
 export interface LeversOf {
   readonly type: string;
   readonly offered: Iterable<LeverName>;
+  /** The system can stop jobs of the type. Default: no. */
+  readonly systemStop?: boolean | undefined;
   /** What the job works on before the server has said anything. */
   readonly parameters?: JsonObject;
 }
@@ -44,13 +46,15 @@ export class Levers {
   readonly parameters: ParametersLever;
   readonly #offered: ReadonlySet<LeverName>;
   readonly #type: string;
+  readonly #systemStop: boolean;
   readonly #effects: LeverEffects;
   readonly #words: Readonly<Record<"run" | "parameters" | "speed" | "logLevel", LeverWord>>;
   #receivedGeneration = 0n;
 
-  constructor({ type, offered, parameters = {} }: LeversOf, effects: LeverEffects, clock: Clock) {
+  constructor({ type, offered, systemStop = false, parameters = {} }: LeversOf, effects: LeverEffects, clock: Clock) {
     this.#type = type;
     this.#offered = new Set(offered);
+    this.#systemStop = systemStop;
     this.#effects = effects;
     const word = () => new LeverWord(clock, () => effects.mark());
     this.#words = { run: word(), parameters: word(), speed: word(), logLevel: word() };
@@ -137,7 +141,10 @@ export class Levers {
         if (this.run.isCancelled) return "cancelling";
         if (value.value.mode === RunMode.RUN) return undefined;
         if (value.value.mode === RunMode.UNSPECIFIED) return "the run lever has no such position";
-        return this.offers("run") ? undefined : `jobs of type ${this.#type} cannot be paused`;
+        if (!this.offers("run")) return `jobs of type ${this.#type} cannot be paused`;
+        return isBySystem(wanted) && !this.#systemStop
+          ? `jobs of type ${this.#type} cannot be stopped by the system`
+          : undefined;
       case "speed": {
         if (!this.offers("speed")) return `jobs of type ${this.#type} have no speed lever`;
         const speed = value.value.itemsPerSecond;

@@ -48,7 +48,11 @@ export class Outbox {
 
   /** Takes the place of vitals of the same attempt that have not gone yet. They go before its report, which they belong to. */
   vitals(attempts: readonly AttemptVitals[]): void {
-    for (const vitals of attempts) this.#vitals.set(attemptKey(vitals), vitals);
+    for (const vitals of attempts) {
+      const key = attemptKey(vitals);
+      const results = vitals.results ?? this.#vitals.get(key)?.results;
+      this.#vitals.set(key, results ? { ...vitals, results } : vitals);
+    }
     if (attempts.length > 0) this.filled.ring();
   }
 

@@ -1,4 +1,4 @@
-import { create, equals } from "@bufbuild/protobuf";
+import { create, equals, type JsonObject } from "@bufbuild/protobuf";
 import {
   AttemptReportSchema,
   AttemptVitalsSchema,
@@ -18,7 +18,8 @@ export class Reporters {
   readonly #reporters = new Map<string, Reporter>();
   /** Keys of what is over, so that a late repetition does not start it again. Oldest first. */
   readonly #over = new Set<string>();
-  readonly #lastVitals = new Map<string, AttemptVitals>();
+  /** What was taken last, by attempt: the results apart, which go only when there are others. */
+  readonly #last = new Map<string, { vitals: AttemptVitals; results: JsonObject | undefined }>();
 
   get isEmpty(): boolean {
     return this.#reporters.size === 0;
@@ -50,7 +51,7 @@ export class Reporters {
   /** It is over. */
   forget(key: string): void {
     this.#reporters.delete(key);
-    this.#lastVitals.delete(key);
+    this.#last.delete(key);
     this.#over.add(key);
     for (const oldest of this.#over) {
       if (this.#over.size <= rememberedAttempts) break;
@@ -67,19 +68,22 @@ export class Reporters {
 
   /** The vitals of attempts that are not what was taken last. */
   takeNewVitals(attempts: readonly Attempt[]): AttemptVitals[] {
-    const news = attempts.map((attempt) => attempt.vitals()).filter((vitals) => this.#isNews(vitals));
-    for (const vitals of news) this.#lastVitals.set(attemptKey(vitals), vitals);
-    return news;
+    return attempts.flatMap((attempt) => this.#news(attempt.vitals()) ?? []);
   }
 
   /** Another link: whoever is there knows no vitals. */
   forgetVitals(): void {
-    this.#lastVitals.clear();
+    this.#last.clear();
   }
 
-  #isNews(vitals: AttemptVitals): boolean {
-    const last = this.#lastVitals.get(attemptKey(vitals));
-    return !last || !equals(AttemptVitalsSchema, { ...last, atUs: vitals.atUs }, vitals);
+  #news({ results, ...vitals }: AttemptVitals): AttemptVitals | undefined {
+    const key = attemptKey(vitals);
+    const last = this.#last.get(key);
+    const sameResults = last?.results === results;
+    if (last && sameResults && equals(AttemptVitalsSchema, { ...last.vitals, atUs: vitals.atUs }, vitals))
+      return undefined;
+    this.#last.set(key, { vitals, results });
+    return results && !sameResults ? { ...vitals, results } : vitals;
   }
 }
 

@@ -12,10 +12,14 @@ export interface RunEffects {
   mark(): number;
 }
 
+/** A handler by which a job moves its run lever. */
+export type RunHandler = "pause" | "resume" | "stop" | "go";
+
 /**
  * The run lever of one attempt. PAUSE takes effect when the job stands, RUN when it goes on, and either is known in one of two ways: the
  * job comes to a safe point (`stand`, `goOn`), or it has handlers, of which one at a time is called (`begin`) and has an outcome
- * (`done`, `refused`). What is asked meanwhile waits, newest only.
+ * (`done`, `refused`). What is asked meanwhile waits, newest only. A job with safe points may have handlers besides by which the system
+ * stops it at once: what they have stopped stands, whether it has come to a safe point or not, until they let it go.
  *
  * CANCEL latches: after it RUN and PAUSE are refused, another CANCEL can only shorten the grace, and what a handler still does changes
  * nothing. It is in effect when the attempt ends by it (`cancelTookEffect`).
@@ -25,10 +29,13 @@ export class RunLever {
   readonly #effects: RunEffects;
   readonly #clock: Clock;
   #standing = false;
+  /** The system has stopped it. */
+  #stopped = false;
   /** What is wanted and neither in effect nor under way. */
   #pending: Wish | undefined;
   /** What a handler is putting into effect. */
   #moving: Wish | undefined;
+  #handler: RunHandler | undefined;
   #cancel: { setting: LeverSetting; endsAtMs: number; since: Moment } | undefined;
 
   constructor(word: LeverWord, effects: RunEffects, clock: Clock) {
@@ -40,12 +47,18 @@ export class RunLever {
   /** Whether the job shall stand at its next safe point. */
   get shallStand(): boolean {
     if (this.#cancel) return false;
+    if (this.#stopped) return true;
     return modeOf((this.#pending ?? this.#moving)?.setting.value ?? this.#word.value) === RunMode.PAUSE;
   }
 
   /** Whether the job stands. */
   get isStanding(): boolean {
     return this.#standing;
+  }
+
+  /** Whether the system has stopped it: it must be let go before it can obey. */
+  get isStopped(): boolean {
+    return this.#stopped;
   }
 
   /** Whether CANCEL was received. */
@@ -96,12 +109,18 @@ export class RunLever {
     this.#settlePending();
   }
 
-  /** The handler that is to be called now; undefined while one is at work, or if there is nothing to do. */
-  begin(): "pause" | "resume" | undefined {
+  /**
+   * The handler that is to be called now, of a job that has some; undefined while one is at work, if there is nothing to do, or if a safe
+   * point does it.
+   */
+  begin(has: { pause: boolean; stop: boolean }): RunHandler | undefined {
     if (this.#cancel || this.#moving || !this.#pending) return undefined;
+    const handler = this.#handlerFor(this.#pending.setting.value, has);
+    if (!handler) return undefined;
     this.#moving = this.#pending;
+    this.#handler = handler;
     this.#pending = undefined;
-    return modeOf(this.#moving.setting.value) === RunMode.PAUSE ? "pause" : "resume";
+    return handler;
   }
 
   /** The handler has done it. */
@@ -110,6 +129,8 @@ export class RunLever {
     if (!moved) return;
     this.#moving = undefined;
     this.#standing = modeOf(moved.setting.value) === RunMode.PAUSE;
+    if (this.#handler === "stop") this.#stopped = true;
+    if (this.#handler === "go") this.#stopped = false;
     if (this.#cancel) return;
     this.#word.apply(moved);
     if (this.#pending) this.#word.dropHold();
@@ -126,11 +147,23 @@ export class RunLever {
     this.#settlePending();
   }
 
+  /** What the system had stopped was let go, because the job shall end. */
+  wasLetGo(): void {
+    this.#stopped = false;
+  }
+
   /** The cancel is in effect: the attempt ends because of it. */
   cancelTookEffect(): void {
     if (!this.#cancel) return;
     const { setting, since } = this.#cancel;
     this.#word.apply({ setting, outcome: LeverOutcome.APPLIED }, since);
+  }
+
+  #handlerFor(value: LeverValue | undefined, has: { pause: boolean; stop: boolean }): RunHandler | undefined {
+    const isPause = modeOf(value) === RunMode.PAUSE;
+    if (has.pause) return isPause ? "pause" : "resume";
+    if (isPause) return has.stop && isBySystem(value) ? "stop" : undefined;
+    return this.#stopped ? "go" : undefined;
   }
 
   /** What is asked of a job that does it already is in effect at once. */
@@ -157,6 +190,11 @@ export class RunLever {
     if (modeOf(this.#word.value) === RunMode.CANCEL) this.cancelTookEffect();
     if (sooner) this.#effects.cancel(graceMs, reason);
   }
+}
+
+/** Whether the system shall stop the job, without a safe point. */
+export function isBySystem(value: LeverValue | undefined): boolean {
+  return value?.value.case === "run" && value.value.value.bySystem;
 }
 
 function modeOf(value: LeverValue | undefined): RunMode {

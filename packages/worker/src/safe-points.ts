@@ -3,7 +3,9 @@ import type { AttemptLog } from "./attempt-log.ts";
 import type { AttemptProgress } from "./attempt-progress.ts";
 import type { Bell } from "./bell.ts";
 import type { Clock } from "./clock.ts";
+import { isInputPieces } from "./job-input.ts";
 import { Pacer } from "./pacer.ts";
+import { RecentGaps } from "./recent-gaps.ts";
 
 /** A job that never waits for anything lets the process breathe this often, milliseconds. */
 const breatheEveryMs = 10;
@@ -31,6 +33,9 @@ export interface SafePointParts {
 export class SafePoints {
   readonly #parts: SafePointParts;
   readonly #pacer = new Pacer();
+  /** How long the job worked from one safe point to the next. */
+  readonly #gaps = new RecentGaps();
+  #leftAtMs: number | undefined;
   #breathedAtMs = 0;
 
   constructor(parts: SafePointParts) {
@@ -49,10 +54,19 @@ export class SafePoints {
     this.#parts.progress.restartRate();
   }
 
+  /** How long the job usually needs to reach a safe point, milliseconds; undefined if it has not reached two. */
+  get usualWaitMs(): number | undefined {
+    return this.#gaps.median;
+  }
+
   /** Yields each item when it is due, and counts those that are done. */
   async *paced<T>(items: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
     const { progress } = this.#parts;
     if (Array.isArray(items)) progress.expect(items.length);
+    if (isInputPieces(items)) {
+      yield* this.#pacedInput(items);
+      return;
+    }
     for await (const item of items) {
       await this.pass({ paced: true });
       yield item;
@@ -60,9 +74,14 @@ export class SafePoints {
     }
   }
 
-  /** Returns when the job may go on: not paused, room for lines, and, if it is paced, the next item is due. */
-  async pass({ paced }: { paced: boolean }): Promise<void> {
+  /**
+   * Returns when the job may go on: not paused, room for lines, what it waits for `isReady`, and, if it is paced, the next item is due.
+   */
+  async pass({ paced, isReady }: { paced: boolean; isReady?: () => boolean }): Promise<void> {
     const { clock, log, progress, wake } = this.#parts;
+    if (this.#leftAtMs !== undefined) this.#gaps.add(clock.monotonicMs() - this.#leftAtMs);
+    // Of several loops, one that stands here counts from when it goes on.
+    this.#leftAtMs = undefined;
     for (;;) {
       this.#parts.throwIfAborted();
       if (this.#parts.shallStand()) {
@@ -81,6 +100,10 @@ export class SafePoints {
         continue;
       }
       progress.stalledBy = "";
+      if (isReady && !isReady()) {
+        await wake.wait();
+        continue;
+      }
       const nowMs = clock.monotonicMs();
       const waitMs = paced ? this.#pacer.dueMs(nowMs) - nowMs : 0;
       if (waitMs > 0) {
@@ -93,6 +116,7 @@ export class SafePoints {
         continue;
       }
       if (paced) this.#pacer.begin(nowMs);
+      this.#leftAtMs = nowMs;
       return;
     }
   }
@@ -107,6 +131,18 @@ export class SafePoints {
     }
     progress.stalledBy = "";
     if (clock.monotonicMs() - this.#breathedAtMs >= breatheEveryMs) await this.#breathe();
+  }
+
+  /** Where a piece of input is waited for, the job stands in our hands: it can be paused before the piece has come. */
+  async *#pacedInput<T>(pieces: AsyncIterable<T> & { readonly isReady: boolean }): AsyncGenerator<T, void, undefined> {
+    const iterator = pieces[Symbol.asyncIterator]();
+    for (;;) {
+      await this.pass({ paced: true, isReady: () => pieces.isReady });
+      const next = await iterator.next();
+      if (next.done) return;
+      yield next.value;
+      this.#parts.progress.countItem();
+    }
   }
 
   /** Lets timers and sockets have their turn; promises alone would keep them waiting for as long as the job has work. */

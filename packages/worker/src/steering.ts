@@ -24,6 +24,8 @@ export interface SteeringParts {
   isOver(): boolean;
   /** The report on a lever has changed. */
   onMoved(): void;
+  /** A handler has failed that nobody waits for. */
+  onFault(error: unknown): void;
   /** The job is canceled and has `graceMs`; called again when it has less. */
   onCancel(graceMs: number, reason: string): void;
 }
@@ -40,14 +42,17 @@ export class Steering {
   readonly #runCalls: HandlerCalls;
   readonly #parametersCalls: HandlerCalls;
   #handlers: JobHandlers | undefined;
+  /** The job was told to end. */
+  #ending = false;
   #holdTimer: NodeJS.Timeout | undefined;
 
   constructor(definition: JobDefinition<never>, parts: SteeringParts) {
     this.#definition = definition;
     this.#parts = parts;
     const { clock, log, parameters } = parts;
+    const { type, levers: offered = defaultLevers, systemStop } = definition;
     this.#levers = new Levers(
-      { type: definition.type, offered: definition.levers ?? defaultLevers, parameters },
+      { type, offered, systemStop, parameters },
       {
         speed: (itemsPerSecond) => this.safePoints.setSpeed(itemsPerSecond),
         logLevel: (level) => {
@@ -90,6 +95,11 @@ export class Steering {
     return this.#handlers?.cancel !== undefined;
   }
 
+  /** How long a pause usually waits for a safe point, milliseconds; undefined if it is not known, or waits for none. */
+  get usualWaitMs(): number | undefined {
+    return this.#handlesRun ? undefined : this.safePoints.usualWaitMs;
+  }
+
   /** The word on each lever. */
   reports(): LeverReport[] {
     return this.#levers.reports();
@@ -103,13 +113,19 @@ export class Steering {
 
   /** The job has handlers of its own. They are called from its first `await` on. Throws TypeError. */
   handle(handlers: JobHandlers): void {
-    const { type } = this.#definition;
+    const { type, systemStop = false } = this.#definition;
     if (this.#handlers) throw new TypeError(`job type ${type}: job.handle was called already`);
     if (handlers.parameters && !this.#levers.offers("parameters"))
       throw new TypeError(`job type ${type}: a handler for parameters needs the lever "parameters"`);
     if (handlers.pause && !this.#levers.offers("run"))
       throw new TypeError(`job type ${type}: a handler for pause needs the lever "run"`);
     if (handlers.resume && !handlers.pause) throw new TypeError(`job type ${type}: resume needs pause`);
+    if (!handlers.stop !== !handlers.go) throw new TypeError(`job type ${type}: stop and go need each other`);
+    if (handlers.stop && handlers.pause)
+      throw new TypeError(`job type ${type}: pause waits for nothing: stop has nothing to do beside it`);
+    if (handlers.stop && !systemStop) throw new TypeError(`job type ${type}: a handler for stop needs systemStop`);
+    if (systemStop && !handlers.stop && !handlers.pause)
+      throw new TypeError(`job type ${type}: systemStop needs handlers for stop and go, or for pause and resume`);
     this.#handlers = handlers;
     if (handlers.parameters) this.#levers.parameters.handle();
     queueMicrotask(() => {
@@ -117,6 +133,15 @@ export class Steering {
       const { cancel } = this.#levers.run;
       if (cancel && !this.#parts.isOver()) this.#parts.onCancel(cancel.graceMs, cancel.reason);
     });
+  }
+
+  /** The job is to be told to end: what the system has stopped is let go first, for it could not obey. */
+  letGo(): void {
+    this.#ending = true;
+    const { run } = this.#levers;
+    if (!run.isStopped) return;
+    run.wasLetGo();
+    void (async () => this.#handlers?.go?.())().catch((error: unknown) => this.#parts.onFault(error));
   }
 
   /** Tells the job's own handler, if it has one, that the job is canceled. Throws what it throws. */
@@ -167,15 +192,19 @@ export class Steering {
     const { run } = this.#levers;
     return {
       begin: () => {
-        const name = this.#handlesRun ? run.begin() : undefined;
+        const name = run.begin({ pause: this.#handlesRun, stop: this.#handlers?.stop !== undefined });
         return name && (() => this.#handlers?.[name]?.());
       },
       done: () => {
         run.done();
+        if (this.#ending) this.letGo();
         this.safePoints.restart();
         this.#parts.wake.ring();
       },
-      refused: (reason: string) => run.refused(reason),
+      refused: (reason: string) => {
+        run.refused(reason);
+        this.#parts.wake.ring();
+      },
     };
   }
 

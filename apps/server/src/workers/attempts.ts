@@ -33,7 +33,7 @@ import { sayEndAccepted, sayFenced, saySpec } from "./say.ts";
 import type { Sessions } from "./sessions.ts";
 import type { WorkerNames } from "./worker-names.ts";
 import type { WorkerSession } from "./worker-session.ts";
-import { checkReport, itemsLeft, linkOf, rateOf, setMeasured } from "./worker-words.ts";
+import { checkReport, linkOf, setMeasured } from "./worker-words.ts";
 
 interface Parts {
   readonly jobs: Jobs;
@@ -267,7 +267,7 @@ export class Attempts {
   }
 
   #measured(job: Job, session: WorkerSession, measured: AttemptVitals): void {
-    const eta = this.#etaOf(job.id).next(rateOf(measured), itemsLeft(measured));
+    const eta = this.#etaOf(job.id).measured(measured, this.#parts.monotonic());
     const at = session.serverTime(Number(measured.atUs), this.#parts.clock());
     this.#parts.jobs.vitals.change(job.id, (vitals) => setMeasured(vitals, measured, eta, at));
   }

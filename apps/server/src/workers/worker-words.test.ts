@@ -53,6 +53,34 @@ test("masked secrets are counted upwards only, attempt by attempt, and lines in 
   await expect.poll(async () => (await vitals())?.redactions).toBe(1n);
 });
 
+test("what a job has found out is shown while it runs, kept with its end, and forgotten with its attempt", async () => {
+  const worker = await room.connect();
+  const spec = await room.startRunning(worker);
+  const shown = async () => (await room.domain.jobs.getJob({ jobId: spec.jobId })).vitals;
+  measure(worker, spec, { results: { lines: 12, top: [["the", 3]] }, safePointMs: 40n });
+  await expect.poll(async () => (await shown())?.results).toEqual({ lines: 12, top: [["the", 3]] });
+  expect((await shown())?.safePointMs).toBe(40n);
+  // Unset says that they are what they were; what is too long is not shown.
+  measure(worker, spec, { phase: "on" });
+  measure(worker, spec, { phase: "later", results: { text: "x".repeat(17_000) } });
+  await expect.poll(async () => (await shown())?.phase).toBe("later");
+  expect((await shown())?.results).toEqual({ lines: 12, top: [["the", 3]] });
+  expect((await shown())?.safePointMs).toBeUndefined();
+  worker.report(spec, { end: { outcome: EndOutcome.RELEASED, endLine: 1n, atUs: 1n, results: { lines: NaN } } });
+  await worker.heard("spec", ({ attempt }) => attempt === 2);
+  const { job, vitals } = await room.domain.jobs.getJob({ jobId: spec.jobId });
+  expect(job?.attempts[0]?.end?.results).toEqual({ lines: null });
+  expect(vitals?.results).toBeUndefined();
+});
+
+test("an end with more results than are kept is refused", async () => {
+  const worker = await room.connect();
+  const spec = await room.startRunning(worker);
+  const results = { text: "x".repeat(17_000) };
+  worker.report(spec, { end: { outcome: EndOutcome.SUCCEEDED, endLine: 1n, atUs: 1n, results } });
+  await expect.poll(() => String(worker.ended)).toMatch(/results of 17011 bytes as JSON, at most 16384/);
+});
+
 describe("what a worker measures does no harm", () => {
   const many = Array.from({ length: 4 });
   test.each<[string, (worker: TestWorker, spec: AttemptSpec) => void]>([

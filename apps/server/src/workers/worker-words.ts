@@ -1,4 +1,4 @@
-import { clone, create, toBinary } from "@bufbuild/protobuf";
+import { clone, create, toBinary, type JsonObject } from "@bufbuild/protobuf";
 import {
   AttemptReportSchema,
   WorkerLinkSchema,
@@ -14,6 +14,7 @@ import { figuresOfLink } from "./link-figures.ts";
 import type { WorkerSession } from "./worker-session.ts";
 
 const largestCheckpoint = 64 * 1024;
+const largestResults = 16 * 1024;
 const largestReport = 256 * 1024;
 const mostLevers = 32;
 const longestReason = 500;
@@ -42,6 +43,13 @@ export function checkReport(report: AttemptReport): AttemptReport {
     bounded.end.reason = clip(bounded.end.reason, longestEndReason);
     bounded.end.signal = clip(bounded.end.signal, longestSignal);
   }
+  const { results } = bounded.end ?? {};
+  if (bounded.end && results) {
+    const text = JSON.stringify(results);
+    if (!fitsResults(text))
+      throw fault(`has results of ${Buffer.byteLength(text)} bytes as JSON, at most ${largestResults} are allowed`);
+    bounded.end.results = asJson(text);
+  }
   const bytes = toBinary(AttemptReportSchema, bounded).length;
   if (bytes > largestReport) throw fault(`has ${bytes} bytes, at most ${largestReport} are allowed`);
   return bounded;
@@ -60,6 +68,12 @@ export function setMeasured(vitals: Vitals, measured: AttemptVitals, etaMs: numb
   vitals.asOfUs = BigInt(Math.round(atUs));
   const redactions = measured.redactions < mostRedactions ? measured.redactions : mostRedactions;
   if (redactions > vitals.redactions) vitals.redactions = redactions;
+  if (measured.results) {
+    const text = JSON.stringify(measured.results);
+    // What is too long is as if it had not been said: nothing that counts depends on it.
+    if (fitsResults(text)) vitals.results = asJson(text);
+  }
+  setOptional(vitals, "safePointMs", measured.safePointMs);
   setOptional(vitals, "itemsTotal", measured.itemsTotal);
   setOptional(vitals, "bytesTotal", measured.bytesTotal);
   setOptional(vitals, "etaMs", etaMs === undefined ? undefined : BigInt(etaMs));
@@ -90,8 +104,21 @@ export function linkOf(
   });
 }
 
+function fitsResults(text: string): boolean {
+  return text.length <= largestResults && Buffer.byteLength(text) <= largestResults;
+}
+
+/** Results as they can be stored and shown: protobuf lets numbers through that JSON does not have. */
+function asJson(text: string): JsonObject {
+  return JSON.parse(text) as JsonObject;
+}
+
 /** Sets or removes an optional field: protobuf tells the two apart. */
-function setOptional(vitals: Vitals, key: "itemsTotal" | "bytesTotal" | "etaMs", value: bigint | undefined): void {
+function setOptional(
+  vitals: Vitals,
+  key: "safePointMs" | "itemsTotal" | "bytesTotal" | "etaMs",
+  value: bigint | undefined,
+): void {
   if (value === undefined) delete vitals[key];
   else vitals[key] = value;
 }

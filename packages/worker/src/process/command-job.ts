@@ -90,6 +90,8 @@ export function commandJob(options: CommandJobOptions = {}): JobDefinition<Comma
     input: true,
     pinned,
     exclusive,
+    // Its pause stops all processes wherever they stand.
+    systemStop: true,
     async run(job) {
       let run: CommandRun;
       try {
