@@ -1,7 +1,15 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { JobService, LiveService, LogService, StartJobRequestSchema, WorkerService } from "@signalbox/protocol";
+import {
+  BulkService,
+  JobService,
+  LiveService,
+  LogService,
+  StartJobRequestSchema,
+  WorkerService,
+} from "@signalbox/protocol";
 import type { Registry } from "prom-client";
+import { Bulks } from "./bulk/bulks.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { addDomainMetrics } from "./domain-metrics.ts";
 import { connectionKey } from "./http/connection-key.ts";
@@ -19,6 +27,7 @@ import { watch } from "./live/watch.ts";
 import type { Logger } from "./logger.ts";
 import { Logs } from "./logs/logs.ts";
 import { Refused } from "./refused.ts";
+import { bulkService } from "./rpc/bulk-service.ts";
 import { jobService } from "./rpc/job-service.ts";
 import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
@@ -100,6 +109,7 @@ export async function openDomain({
   const deadlines = new Deadlines(jobs, logger);
   const proofs = new Proofs(jobs, clock, logger);
   const steering = new Steering(jobs, workers);
+  const bulks = await Bulks.open({ store, jobs, steering, workers, logger, clock });
   workers.dispatch = dispatch;
   dispatch.wake();
 
@@ -110,7 +120,7 @@ export async function openDomain({
     if (attempt > newest) throw new Refused("not-found", `Job ${jobId} has no attempt ${attempt}.`);
     return attempt;
   };
-  const live: LiveParts = { store, jobs, trends, logs, workers, cursors: new Cursors(store.id), attemptOf };
+  const live: LiveParts = { store, jobs, trends, logs, workers, bulks, cursors: new Cursors(store.id), attemptOf };
 
   const connectParts = { workers, inputs, storeId: store.id, clock };
   const watches = new OpenWatches();
@@ -131,6 +141,7 @@ export async function openDomain({
 
   const operatorRoutes = (router: ConnectRouter) => {
     router.service(JobService, jobService(jobs, workers, inputs, steering));
+    router.service(BulkService, bulkService(bulks));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
       watch: (request, { values, signal }) =>
@@ -170,11 +181,13 @@ export async function openDomain({
         await jobs.start(create(StartJobRequestSchema, { requestId: "first job", type, name }), known, serverActor);
     },
     beginDrain: () => {
+      bulks.beginDrain();
       workers.beginDrain();
     },
     flushLines: () => ingest.drain(flushMs),
     close: async () => {
       clearInterval(timer);
+      await bulks.close();
       workers.beginDrain();
       await dispatch.stop();
       await looking;

@@ -1,3 +1,5 @@
+import type { Bulks } from "../bulk/bulks.ts";
+import type { Audit } from "../audit/audit.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Trends } from "../jobs/trends.ts";
 import type { Logs } from "../logs/logs.ts";
@@ -9,9 +11,11 @@ import type { Cursors } from "./cursors.ts";
 export interface LiveParts {
   readonly store: Store;
   readonly jobs: Jobs;
+  readonly audit: Audit;
   readonly trends: Trends;
   readonly logs: Logs;
   readonly workers: Workers;
+  readonly bulks: Bulks;
   readonly cursors: Cursors;
   /** The attempt that a reader means: 0 is the newest. Throws Refused if there is no such job or attempt. */
   readonly attemptOf: (jobId: string, attempt: number) => number | Promise<number>;

@@ -16,6 +16,7 @@ import type { LiveParts } from "./live-parts.ts";
 import { merge } from "./merge.ts";
 import type { HealthView } from "../store/health.ts";
 import { step } from "./step.ts";
+import { watchBulks } from "./watch-bulks.ts";
 import { watchJob } from "./watch-job.ts";
 import { watchJobs, watchJobTypes } from "./watch-jobs.ts";
 import { watchLog } from "./watch-log.ts";
@@ -70,8 +71,9 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
       return [guard(watchLog(parts, subscription, kind.value, signal))];
     case "workers":
       return [watchWorkers(parts, subscription, signal), watchWorkerVitals(parts, id, signal)].map(guard);
-    case "audit":
     case "bulks":
+      return [guard(watchBulks(parts, subscription, signal))];
+    case "audit":
     case undefined:
       throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job, log or workers.`);
   }

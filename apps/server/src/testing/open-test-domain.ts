@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, createRouterTransport, type Client } from "@connectrpc/connect";
-import { JobService, LiveService, LogService, WorkerService } from "@signalbox/protocol";
+import { BulkService, JobService, LiveService, LogService, RunService, WorkerService } from "@signalbox/protocol";
 import { pino } from "pino";
 import { callerKey } from "../auth/caller.ts";
 import { openDomain, type Domain, type DomainOptions } from "../domain.ts";
@@ -16,9 +16,12 @@ export interface TestDomain extends AsyncDisposable {
   readonly store: Store;
   readonly domain: Domain;
   readonly jobs: Client<typeof JobService>;
+  readonly bulks: Client<typeof BulkService>;
   readonly logs: Client<typeof LogService>;
   readonly live: Client<typeof LiveService>;
+  readonly audit: Client<typeof AuditService>;
   readonly workers: Client<typeof WorkerService>;
+  readonly run: Client<typeof RunService>;
   /** Closes domain and store, and opens them again on the same folder. */
   reopen(): Promise<TestDomain>;
 }
@@ -40,6 +43,7 @@ export async function openTestDomain(folder?: string, clocks: TestClocks = {}): 
           request.contextValues.set(callerKey, { kind: "operator", name: "operator", address: "127.0.0.1" });
           return next(request);
         },
+        domain.auditCalls,
       ],
     },
   });
@@ -52,9 +56,12 @@ export async function openTestDomain(folder?: string, clocks: TestClocks = {}): 
     store,
     domain,
     jobs: createClient(JobService, transport),
+    bulks: createClient(BulkService, transport),
     logs: createClient(LogService, transport),
     live: createClient(LiveService, transport),
+    audit: createClient(AuditService, transport),
     workers: createClient(WorkerService, transport),
+    run: createClient(RunService, transport),
     async reopen() {
       await close();
       return openTestDomain(at, clocks);
