@@ -213,19 +213,19 @@ export class BulkRun {
         const next = await queue[0];
         if (!next) break;
         batch.push(next);
-        queue.shift();
+        void queue.shift();
       }
       const ends = given && queue.length === 0;
       const stoppedBy = ends ? this.#stoppedBy : undefined;
+      const known = this.bulk.history.results.length;
       if (batch.length > 0 || stoppedBy)
-        await this.#untilStored(() => {
-          const known = this.bulk.history.results.length;
-          return this.bulk.update((history, now) => {
+        await this.#untilStored(() =>
+          this.bulk.update((history, now) => {
             // It landed the time before, although that was not confirmed.
             if (history.results.length > known || isOver(history.record)) return undefined;
             return entryOfResults(history, batch, stoppedBy, now);
-          });
-        });
+          }),
+        );
       if (ends) return;
       await pause(storeEveryMs, this.#halt.signal);
     }
