@@ -66,7 +66,7 @@ describe("the built-in worker's process", () => {
     startProcess();
     await server.until(() => server.hellos.length > 0, "it says hello");
     expect(server.hellos[0]).toMatchObject({ workerId: "built-in", slots: 4 });
-    expect(server.hellos[0]?.jobTypes.map(({ name }) => name)).toEqual(["index"]);
+    expect(server.hellos[0]?.jobTypes.map(({ name }) => name)).toEqual(["index", "wordcount"]);
   });
 
   test("releases its jobs when it is asked to end", async () => {

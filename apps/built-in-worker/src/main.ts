@@ -4,6 +4,7 @@ import { startWorker, type WorkerState } from "@signalbox/worker";
 import { commandJob } from "@signalbox/worker/process";
 import { indexJob } from "./index-job.ts";
 import { becomeSingleInstance } from "./single-instance.ts";
+import { wordcountJob } from "./wordcount-job.ts";
 
 // The worker that comes with Signalbox, in a process of its own: when the server is killed its jobs go on, and the server that is
 // started next finds them here. Reads SIGNALBOX_DATA, SIGNALBOX_WORKER_ID, SIGNALBOX_BUILT_IN_COMMANDS and what the worker SDK reads.
@@ -23,7 +24,7 @@ async function work(unlock: () => void): Promise<void> {
   // Whoever may start jobs could then run anything as this user, so somebody must have said yes.
   const commands = process.env.SIGNALBOX_BUILT_IN_COMMANDS === "on" ? [commandJob()] : [];
   const worker = await startWorker({
-    jobs: [indexJob, ...commands],
+    jobs: [indexJob, wordcountJob, ...commands],
     workerId: process.env.SIGNALBOX_WORKER_ID || "built-in",
     slots: 4,
     // Whoever stops this process kills it after five seconds.

@@ -8,6 +8,7 @@ const longestWait = 256 * 1024;
 export interface InputPieces extends AsyncIterable<Uint8Array> {
   /** Whether the next one is there, or there is none any more. */
   readonly isReady: boolean;
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
 /** Whether what a job goes through is its input. */
@@ -18,10 +19,10 @@ export function isInputPieces<T>(
 }
 
 class Pieces implements InputPieces {
-  readonly #read: () => AsyncIterator<Uint8Array>;
+  readonly #read: () => AsyncGenerator<Uint8Array, void, undefined>;
   readonly #isReady: () => boolean;
 
-  constructor(read: () => AsyncIterator<Uint8Array>, isReady: () => boolean) {
+  constructor(read: () => AsyncGenerator<Uint8Array, void, undefined>, isReady: () => boolean) {
     this.#read = read;
     this.#isReady = isReady;
   }
@@ -30,7 +31,7 @@ class Pieces implements InputPieces {
     return this.#isReady();
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     return this.#read();
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { EndOutcome } from "@signalbox/protocol";
 import { describe, expect, test } from "vitest";
 import { gate, job, roomForTests, untilAborted } from "./room-for-tests.ts";
+import type { StoredAttempt } from "./server-for-tests.ts";
 
 const room = roomForTests();
 
@@ -89,7 +90,7 @@ describe("the results of a job", () => {
 });
 
 describe("the usual time to reach a safe point", () => {
-  const newest = (attempt: { vitals: { safePointMs?: bigint }[] }) => attempt.vitals.at(-1)?.safePointMs;
+  const newest = (attempt: StoredAttempt) => attempt.vitals.at(-1)?.safePointMs;
 
   test("is what lies between two of them, without what the job waits there", async () => {
     await room.start([
