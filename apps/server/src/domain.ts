@@ -5,6 +5,7 @@ import {
   JobService,
   LiveService,
   LogService,
+  RunService,
   StartJobRequestSchema,
   WorkerService,
 } from "@signalbox/protocol";
@@ -19,6 +20,7 @@ import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
 import { Proofs } from "./jobs/proofs.ts";
 import { Steering } from "./jobs/steering.ts";
+import { Consoles } from "./live/console/consoles.ts";
 import { Cursors } from "./live/cursors.ts";
 import { Trends } from "./jobs/trends.ts";
 import type { LiveParts } from "./live/live-parts.ts";
@@ -29,10 +31,12 @@ import { Logs } from "./logs/logs.ts";
 import { Refused } from "./refused.ts";
 import { bulkService } from "./rpc/bulk-service.ts";
 import { jobService } from "./rpc/job-service.ts";
+import { jobStreams } from "./rpc/job-streams.ts";
 import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
 import { plainConnect } from "./rpc/plain-connect.ts";
 import { plainPushLogs } from "./rpc/plain-push-logs.ts";
+import { refusalsOf, runService } from "./rpc/run-service.ts";
 import { workerService } from "./rpc/worker-service.ts";
 import type { StoreHealth } from "./store/health.ts";
 import type { Store } from "./store/store.ts";
@@ -44,6 +48,9 @@ import { Workers } from "./workers/workers.ts";
 const lookEveryMs = 500;
 /** What is received must be stored and acknowledged so soon when the server stops, milliseconds; what is not, workers send again. */
 const flushMs = 2_000;
+/** Consoles of all clients together, and of one connection: one program may watch many jobs. */
+const mostConsoles = 1_024;
+const mostConsolesEach = 256;
 
 /** What a domain is made of. */
 export interface DomainOptions {
@@ -124,6 +131,7 @@ export async function openDomain({
 
   const connectParts = { workers, inputs, storeId: store.id, clock };
   const watches = new OpenWatches();
+  const consoles = new Consoles({ live, steering, inputs, logger, clock, explain: refusalsOf(logger) });
   let looking: Promise<void> | undefined;
   const look = async () => {
     try {
@@ -140,7 +148,10 @@ export async function openDomain({
   }, lookEveryMs);
 
   const operatorRoutes = (router: ConnectRouter) => {
-    router.service(JobService, jobService(jobs, workers, inputs, steering));
+    router.service(JobService, {
+      ...jobService(jobs, workers, inputs, steering),
+      ...jobStreams({ live, steering, open: watches, clock }),
+    });
     router.service(BulkService, bulkService(bulks));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
@@ -161,6 +172,8 @@ export async function openDomain({
     operatorRoutes,
     workerRoutes: (router) => {
       operatorRoutes(router);
+      // Browsers have no streams in both directions.
+      router.service(RunService, runService(consoles, new OpenWatches(mostConsoles, mostConsolesEach)));
       router.service(WorkerService, workerService(connectParts));
     },
     plainPushLogs: plainPushLogs(workers),
@@ -181,12 +194,15 @@ export async function openDomain({
         await jobs.start(create(StartJobRequestSchema, { requestId: "first job", type, name }), known, serverActor);
     },
     beginDrain: () => {
+      consoles.beginDrain();
       bulks.beginDrain();
       workers.beginDrain();
     },
     flushLines: () => ingest.drain(flushMs),
     close: async () => {
       clearInterval(timer);
+      consoles.beginDrain();
+      await consoles.settle();
       await bulks.close();
       workers.beginDrain();
       await dispatch.stop();

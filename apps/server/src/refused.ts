@@ -14,6 +14,8 @@ export type RefusalKind =
   | "exists"
   /** A limit is reached. */
   | "exhausted"
+  /** Who should have said something did not, for too long. */
+  | "silent"
   /** The server is about to stop, or the store does not answer: try again elsewhere or later. */
   | "unavailable";
 

@@ -8,6 +8,7 @@ const codes: Readonly<Record<RefusalKind, Code>> = {
   stale: Code.Aborted,
   exists: Code.AlreadyExists,
   exhausted: Code.ResourceExhausted,
+  silent: Code.DeadlineExceeded,
   unavailable: Code.Unavailable,
 };
 

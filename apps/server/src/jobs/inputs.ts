@@ -5,7 +5,14 @@ import type { Logger } from "../logger.ts";
 import { Refused } from "../refused.ts";
 import { StoreClosed, type Journal } from "../store/store.ts";
 import { InputDelivery } from "./input-delivery.ts";
-import { InputDoor, inputTopic, inputTopicPrefix, largestPieceBytes, readInputEnd } from "./input-door.ts";
+import {
+  InputDoor,
+  inputTopic,
+  inputTopicPrefix,
+  largestPieceBytes,
+  readInputEnd,
+  type InputEnd,
+} from "./input-door.ts";
 import type { Job } from "./job.ts";
 import { openAttempt } from "./job-record.ts";
 import type { Jobs } from "./jobs.ts";
@@ -21,6 +28,13 @@ interface Parts {
   readonly roomWithinMs?: number;
 }
 
+/** How far an attempt's input goes. */
+export interface InputStanding extends InputEnd {
+  readonly attempt: number;
+  /** All bytes below are with the job. */
+  readonly taken: number;
+}
+
 /** What people and programs send into running jobs. An attempt's input is kept as long as the attempt is open. */
 export class Inputs {
   readonly #journal: Journal;
@@ -31,6 +45,7 @@ export class Inputs {
   /** Inputs of open attempts, by topic. */
   readonly #doors = new Map<string, InputDoor>();
   readonly #underWay = new Set<Promise<void>>();
+  readonly #listeners = new Set<(jobId: string) => void>();
 
   private constructor({ journal, jobs, logger, clock = systemClock, roomWithinMs = defaultRoomWithinMs }: Parts) {
     this.#journal = journal;
@@ -85,6 +100,19 @@ export class Inputs {
     return { attempt, end: await door.send({ offset, data, eof }, actor, signal) };
   }
 
+  /** How far the input of a job's open attempt goes; undefined if nobody has sent or taken any in this server's life, and none is stored. */
+  stateOf(job: Job): InputStanding | undefined {
+    const attempt = openAttempt(job.record)?.number;
+    const door = attempt === undefined ? undefined : this.#doors.get(inputTopic(job.id, attempt));
+    return door && { attempt: door.attempt, ...door.stored, taken: door.taken };
+  }
+
+  /** Calls `listener` with a job's id when its input has changed. Returns what removes it. */
+  onChange(listener: (jobId: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /** Delivers inputs on a stream of this worker process. To be closed when the stream ends. */
   deliverTo({ workerId, incarnation }: { readonly workerId: string; readonly incarnation: string }): InputDelivery {
     return new InputDelivery(this.#journal, (jobId, number) => {
@@ -108,7 +136,10 @@ export class Inputs {
     const parts = { journal: this.#journal, clock: this.#clock, roomWithinMs: this.#roomWithinMs };
     const door = new InputDoor(parts, jobId, attempt, ...known);
     this.#doors.set(door.topic, door);
-    door.onChange(() => this.#show(door));
+    door.onChange(() => {
+      this.#show(door);
+      for (const listener of this.#listeners) listener(door.jobId);
+    });
     return door;
   }
 

@@ -92,7 +92,8 @@ async function* untilRefused(id: string, source: AsyncGenerator<WatchResponse>):
   }
 }
 
-async function* heartbeats(health: HealthView, clock: Clock, signal: AbortSignal): AsyncGenerator<WatchResponse> {
+/** One every 5 s, and one at once when the health of the store changes. */
+export async function* heartbeats(health: HealthView, clock: Clock, signal: AbortSignal): AsyncGenerator<WatchResponse> {
   for (let told = health.current; ;) {
     await health.change(told, signal, heartbeatEveryMs);
     if (signal.aborted) return;
