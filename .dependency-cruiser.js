@@ -2,7 +2,7 @@
  * What stands on what. Inside the server each floor imports only floors below it; packages that users install know neither the server
  * nor the page.
  */
-const floors = ["store", "auth", "(jobs|logs)", "(workers|live)", "(rpc|http)"];
+const floors = ["store", "auth", "(jobs|logs|audit|bulk)", "(workers|live)", "(rpc|http)"];
 const above = (floor) => floors.slice(floors.indexOf(floor) + 1).join("|");
 
 /** @type {import("dependency-cruiser").IConfiguration} */

@@ -1,6 +1,7 @@
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import {
+  AuditService,
   BulkService,
   JobService,
   LiveService,
@@ -11,13 +12,18 @@ import {
 } from "@signalbox/protocol";
 import type { Registry } from "prom-client";
 import { Bulks } from "./bulk/bulks.ts";
+import type { AuditLog } from "./audit/audit-log.ts";
+import { Audit } from "./audit/audit.ts";
+import { toAuditRow } from "./audit/row.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { addDomainMetrics } from "./domain-metrics.ts";
+import type { ReadAudit } from "./http/audit-export.ts";
 import { connectionKey } from "./http/connection-key.ts";
 import { Deadlines } from "./jobs/deadlines.ts";
 import { Dispatch, serverActor } from "./jobs/dispatch.ts";
 import { Inputs } from "./jobs/inputs.ts";
 import { Jobs } from "./jobs/jobs.ts";
+import { Limits } from "./jobs/limits.ts";
 import { Proofs } from "./jobs/proofs.ts";
 import { Steering } from "./jobs/steering.ts";
 import { Consoles } from "./live/console/consoles.ts";
@@ -29,9 +35,12 @@ import { watch } from "./live/watch.ts";
 import type { Logger } from "./logger.ts";
 import { Logs } from "./logs/logs.ts";
 import { Refused } from "./refused.ts";
+import { auditCalls } from "./rpc/audit-calls.ts";
+import { auditService } from "./rpc/audit-service.ts";
 import { bulkService } from "./rpc/bulk-service.ts";
 import { jobService } from "./rpc/job-service.ts";
 import { jobStreams } from "./rpc/job-streams.ts";
+import { limitCalls } from "./rpc/limit-calls.ts";
 import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
 import { plainConnect } from "./rpc/plain-connect.ts";
@@ -67,6 +76,12 @@ export interface Domain {
   readonly jobs: Jobs;
   readonly workers: Workers;
   readonly inputs: Inputs;
+  /** Takes what belongs to no job: sign-ins, wrong tokens. */
+  readonly auditLog: AuditLog;
+  /** Tells the audit of calls; inside of what turns refusals into status codes. */
+  readonly auditCalls: Interceptor;
+  /** The rows of the audit view that fit, newest first. Throws Refused. */
+  readonly readAudit: ReadAudit;
   /** Registers what operators and machine clients may call. */
   readonly operatorRoutes: (router: ConnectRouter) => void;
   /** Registers what workers may call, and machine clients over gRPC. */
@@ -103,6 +118,7 @@ export async function openDomain({
   monotonic = () => performance.now(),
 }: DomainOptions): Promise<Domain> {
   const jobs = await Jobs.open(store, logger, clock);
+  const audit = new Audit({ journal: store.journal, jobs, logger, clock });
   const inputs = await Inputs.open({ journal: store.journal, jobs, logger, clock });
   const trends = new Trends(jobs, clock());
   const logs = new Logs(store.journal, clock);
@@ -112,7 +128,8 @@ export async function openDomain({
   store.health.onChange(storeChanged);
   storeChanged(store.health.current);
   const workers = await Workers.open({ store, jobs, logs, ingest, logger, clock, monotonic });
-  const dispatch = new Dispatch(jobs, () => workers.candidates(), logger);
+  const limits = await Limits.open(store, workers, clock);
+  const dispatch = new Dispatch({ jobs, candidates: () => workers.candidates(), limits, logger });
   const deadlines = new Deadlines(jobs, logger);
   const proofs = new Proofs(jobs, clock, logger);
   const steering = new Steering(jobs, workers);
@@ -127,7 +144,17 @@ export async function openDomain({
     if (attempt > newest) throw new Refused("not-found", `Job ${jobId} has no attempt ${attempt}.`);
     return attempt;
   };
-  const live: LiveParts = { store, jobs, trends, logs, workers, bulks, cursors: new Cursors(store.id), attemptOf };
+  const live: LiveParts = {
+    store,
+    jobs,
+    audit,
+    trends,
+    logs,
+    workers,
+    bulks,
+    cursors: new Cursors(store.id),
+    attemptOf,
+  };
 
   const connectParts = { workers, inputs, storeId: store.id, clock };
   const watches = new OpenWatches();
@@ -142,6 +169,7 @@ export async function openDomain({
   };
   const timer = setInterval(() => {
     workers.look();
+    dispatch.sayRetries(clock());
     proofs.expire(clock());
     looking ??= look().finally(() => (looking = undefined));
     trends.look(clock());
@@ -150,9 +178,11 @@ export async function openDomain({
   const operatorRoutes = (router: ConnectRouter) => {
     router.service(JobService, {
       ...jobService(jobs, workers, inputs, steering),
+      ...limitCalls(limits, dispatch),
       ...jobStreams({ live, steering, open: watches, clock }),
     });
     router.service(BulkService, bulkService(bulks));
+    router.service(AuditService, auditService(audit, store.journal));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
       watch: (request, { values, signal }) =>
@@ -169,6 +199,14 @@ export async function openDomain({
     jobs,
     workers,
     inputs,
+    auditLog: audit.log,
+    auditCalls: auditCalls(audit.log, (jobId) => jobs.find(jobId)?.record.spec?.generation ?? 0n),
+    readAudit: async function* (filter, signal) {
+      for await (const run of audit.view.select(filter, "")) {
+        if (signal.aborted) return;
+        yield run.map(toAuditRow);
+      }
+    },
     operatorRoutes,
     workerRoutes: (router) => {
       operatorRoutes(router);
@@ -210,6 +248,8 @@ export async function openDomain({
       await workers.settle();
       await inputs.settle();
       await proofs.settle();
+      // Last: what the others store at their end is anchored.
+      await audit.close();
     },
   };
 }

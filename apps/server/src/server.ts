@@ -1,11 +1,15 @@
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { ActorKind, ActorSchema } from "@signalbox/protocol";
 import { authenticateMachines, authenticateOperators } from "./auth/authenticate.ts";
 import { openKeyFile } from "./auth/key-file.ts";
+import type { AtTheDoor } from "./auth/caller.ts";
 import { createLoginCodes } from "./auth/login-codes.ts";
 import { createSessionCookie } from "./auth/session-cookie.ts";
 import { loginLink } from "./auth/session-routes.ts";
 import { isLoopback, type Config, type ListenAt } from "./config.ts";
 import { openDomain, type Domain } from "./domain.ts";
+import type { EarlyPort } from "./http/early-port.ts";
 import { servePlainStream } from "./http/plain-stream.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createOperatorListener } from "./http/operator-listener.ts";
@@ -13,6 +17,7 @@ import { createWorkerListener } from "./http/worker-listener.ts";
 import type { Logger } from "./logger.ts";
 import { LoopGaps } from "./loop-gaps.ts";
 import { Readiness } from "./readiness.ts";
+import { actorOfCaller } from "./rpc/actor.ts";
 import { errorInterceptor, errorsOf } from "./rpc/errors.ts";
 import { health, openServices } from "./rpc/health.ts";
 import { reflection } from "./rpc/reflection.ts";
@@ -57,6 +62,7 @@ export async function openServer(
   logger: Logger,
   version: string,
   opening: Promise<Store> = openStore(config, logger),
+  workerPort?: EarlyPort,
 ): Promise<SignalboxServer> {
   const { dataFolder } = config;
   const store = await opening;
@@ -79,7 +85,9 @@ export async function openServer(
   const cookie = createSessionCookie(cookieKey, () => operator.port);
   const authenticateToken = authenticateMachines(token);
   const origin = () => originOf(config, operator.port);
-  const interceptors = [errorInterceptor(logger)];
+  const interceptors = [errorInterceptor(logger), domain.auditCalls];
+  const atTheDoor: AtTheDoor = ({ words, refused, caller, address }) =>
+    domain.auditLog.signIn(caller ? actorOfCaller(caller) : create(ActorSchema, { address }), words, refused);
   const readiness = new Readiness();
   readiness.say("starting", "starting");
   const storeFailed = () => readiness.say("failed", "the store has failed");
@@ -99,6 +107,8 @@ export async function openServer(
     interceptors,
     routes: domain.operatorRoutes,
     readLog: domain.readLog,
+    readAudit: domain.readAudit,
+    atTheDoor,
     binaryOnly,
     authenticate: authenticateOperators(token, cookie),
     authenticateToken,
@@ -111,6 +121,7 @@ export async function openServer(
   const connectErrors = errorsOf(logger, "Connect");
   const worker = createWorkerListener({
     listen: config.worker,
+    ...(workerPort ? { port: workerPort } : {}),
     logger,
     metrics,
     interceptors,
@@ -124,6 +135,7 @@ export async function openServer(
       servePlainStream(server, domain.plainConnect, access, (error) => connectErrors(error, access.shutdown));
     },
     openServices,
+    atTheDoor,
     authenticate: authenticateToken,
     origin,
   });
@@ -138,7 +150,11 @@ export async function openServer(
     get workerUrl() {
       return localUrl(config.worker, worker.port);
     },
-    newLink: () => loginLink(origin(), codes.issue()),
+    newLink: () => {
+      const actor = create(ActorSchema, { kind: ActorKind.SERVER, name: "server" });
+      domain.auditLog.signIn(actor, "made a link", false);
+      return loginLink(origin(), codes.issue());
+    },
 
     async start() {
       await worker.start();

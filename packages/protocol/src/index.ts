@@ -13,5 +13,6 @@ export { chunkFault, dropLines } from "./chunk-check.ts";
 export { ChunkLines } from "./chunk-lines.ts";
 export * from "./chunk-limits.ts";
 export { detectLevel } from "./detect-level.ts";
+export * from "./audit-filter.ts";
 export { addRawMessages } from "./raw-field.ts";
 export { varintSize } from "./byte-column.ts";

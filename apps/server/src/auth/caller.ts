@@ -1,5 +1,15 @@
 import { createContextKey } from "@connectrpc/connect";
 
+/** How somebody who is not known, or comes to be, deals with the door: what was done, and whether that was refused. */
+export type AtTheDoor = (event: {
+  readonly words: string;
+  readonly refused: boolean;
+  /** Who it is; undefined: not known. */
+  readonly caller?: Caller | undefined;
+  /** Network address of the peer, without port. */
+  readonly address: string;
+}) => void;
+
 /** Who is calling. */
 export interface Caller {
   /** `operator`: a person in a browser. `machine`: a program that holds the token; on the worker listener also workers. */
@@ -15,3 +25,6 @@ export interface Caller {
  * refuses everybody else, except in the services that anybody may call.
  */
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
+
+/** Network address of the peer of an RPC, without port; known of strangers too. */
+export const addressKey = createContextKey("", { description: "address" });

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { linkCommand, ownCommand } from "../commands.ts";
 import type { Logger } from "../logger.ts";
 import type { Authenticate } from "./authenticate.ts";
+import type { AtTheDoor } from "./caller.ts";
 import type { LoginCodes } from "./login-codes.ts";
 import type { SessionCookie } from "./session-cookie.ts";
 
@@ -16,6 +17,8 @@ export interface SessionRoutesOptions {
   /** The address to open in a browser, without trailing slash. */
   readonly origin: () => string;
   readonly logger: Logger;
+  /** Hears who signs in and out, who tries to, and who makes a link. */
+  readonly atTheDoor?: AtTheDoor;
 }
 
 /**
@@ -26,7 +29,7 @@ export interface SessionRoutesOptions {
  * - `POST /auth/link` with the token as bearer: 200 `{"url": "http://localhost:8080/#code=…"}`, or 401.
  */
 export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOptions): void {
-  const { codes, cookie, authenticate, authenticateToken, origin, logger } = options;
+  const { codes, cookie, authenticate, authenticateToken, origin, logger, atTheDoor } = options;
 
   app.post("/auth/session", { bodyLimit: 1024 }, async (request, reply) => {
     const code = codeOf(request.body);
@@ -34,15 +37,19 @@ export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOption
     const outcome = codes.redeem(code);
     if (outcome === "too many wrong") {
       logger.warn({ address: request.ip }, "too many wrong login codes");
+      atTheDoor?.({ words: "too many wrong codes", refused: true, address: request.ip });
       return reply.code(429).header("retry-after", "60").send({ error: "Too many wrong codes: wait a minute." });
     }
     if (outcome === "wrong") {
       logger.warn({ address: request.ip }, "wrong login code");
+      atTheDoor?.({ words: "wrong code", refused: true, address: request.ip });
       return reply
         .code(401)
         .send({ error: `This link was used before or is older than 15 minutes. '${linkCommand}' prints a new one.` });
     }
     logger.info({ address: request.ip }, "operator signed in");
+    const caller = { kind: "operator", name: "operator", address: request.ip } as const;
+    atTheDoor?.({ words: "signed in", refused: false, caller, address: request.ip });
     // TLS ends in front of this server, if there is any; the browser itself says how it came here.
     const secure = request.headers.origin?.startsWith("https://") ?? false;
     return reply.code(204).header("set-cookie", cookie.signIn(secure)).send();
@@ -53,14 +60,20 @@ export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOption
     return caller ? { name: caller.name, command: ownCommand } : reply.code(401).send({ error: "Not signed in." });
   });
 
-  app.delete("/auth/session", async (_request, reply) => {
+  app.delete("/auth/session", async (request, reply) => {
+    const caller = authenticate(request.headers, request.ip);
+    if (caller) atTheDoor?.({ words: "signed out", refused: false, caller, address: request.ip });
     return reply.code(204).header("set-cookie", cookie.signOut()).send();
   });
 
   app.post("/auth/link", async (request, reply) => {
-    if (!authenticateToken(request.headers, request.ip)) {
+    const caller = authenticateToken(request.headers, request.ip);
+    if (!caller) {
+      const words = request.headers.authorization === undefined ? "no token" : "wrong token";
+      atTheDoor?.({ words, refused: true, address: request.ip });
       return reply.code(401).header("www-authenticate", "Bearer").send({ error: "The token is missing or wrong." });
     }
+    atTheDoor?.({ words: "made a link", refused: false, caller, address: request.ip });
     return { url: loginLink(origin(), codes.issue()) };
   });
 }

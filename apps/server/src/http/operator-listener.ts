@@ -17,6 +17,7 @@ import type { SessionCookie } from "../auth/session-cookie.ts";
 import { sessionRoutes } from "../auth/session-routes.ts";
 import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
+import { auditExportRoute, type ReadAudit } from "./audit-export.ts";
 import { bind } from "./bind.ts";
 import { createCuts } from "./cuts.ts";
 import { dashboard } from "./dashboard.ts";
@@ -67,6 +68,7 @@ export interface OperatorListenerOptions extends RpcOptions {
   /** Procedures (`package.Service/Method`) whose answers hold stored bytes and cannot be JSON. */
   readonly binaryOnly: ReadonlySet<string>;
   readonly readLog: ReadLog;
+  readonly readAudit: ReadAudit;
   /** Why the server is not ready; undefined if it is. */
   readonly notReady: () => string | undefined;
   /** Folder of the built dashboard. */
@@ -166,11 +168,14 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
       void own.register(async (signedIn) => {
         signedIn.addHook("onRequest", async (request, reply) => {
           if (options.authenticate(request.headers, request.ip)) return;
+          const words = request.headers.authorization === undefined ? "no token" : "wrong token";
+          options.atTheDoor?.({ words, refused: true, address: request.ip });
           void reply.header("www-authenticate", "Bearer");
           return refuse(reply, "not signed in", 401, "Sign in, or send the token: 'authorization: Bearer <token>'.");
         });
         metricsRoute(signedIn, metrics);
         logDownloadRoute(signedIn, options.readLog);
+        auditExportRoute(signedIn, options.readAudit);
       });
 
       void own.register(async (calls) => {

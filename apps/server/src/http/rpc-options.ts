@@ -10,7 +10,7 @@ import {
 import type { Compression } from "@connectrpc/connect/protocol";
 import type { FastifyRequest } from "fastify";
 import type { Authenticate } from "../auth/authenticate.ts";
-import { callerKey } from "../auth/caller.ts";
+import { addressKey, callerKey, type AtTheDoor } from "../auth/caller.ts";
 import { connectionKey, connectionOf } from "./connection-key.ts";
 import { maxTimeoutMs } from "./long-deadlines.ts";
 import type { Metrics } from "./metrics.ts";
@@ -22,6 +22,8 @@ export interface RpcOptions {
   /** Outermost first. */
   readonly interceptors: readonly Interceptor[];
   readonly authenticate: Authenticate;
+  /** Hears of those who come to the door. */
+  readonly atTheDoor?: AtTheDoor;
   readonly metrics: Metrics;
   /** Full names of the services that anybody may call. */
   readonly openServices?: ReadonlySet<string>;
@@ -60,10 +62,13 @@ export function createRpcOptions(
       contextValues: (request: FastifyRequest) =>
         createContextValues()
           .set(callerKey, options.authenticate(request.headers, request.ip))
+          .set(addressKey, request.ip)
           .set(connectionKey, connectionOf(request)),
       requestGate: ({ service, values, requestHeader, responseHeader, timeoutMs }: HandlerContext) => {
         if (shutdown.signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
         if (values.get(callerKey) === undefined && !options.openServices?.has(service.typeName)) {
+          const words = requestHeader.has("authorization") ? "wrong token" : "no token";
+          options.atTheDoor?.({ words, refused: true, address: values.get(addressKey) });
           const how = listener === "operator" ? "Sign in, or send" : "Send";
           refuse("not signed in", `${how} the token: 'authorization: Bearer <token>'.`, Code.Unauthenticated);
         }

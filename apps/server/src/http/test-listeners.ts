@@ -106,6 +106,7 @@ export async function startOperatorListener(
     origin: () => `http://localhost:${listener.port}`,
     binaryOnly: new Set(["signalbox.v1.LogService/ReadLogs"]),
     readLog: () => undefined,
+    readAudit: async function* () {},
     notReady: () => undefined,
     webFolder: "/nowhere",
     routes,

@@ -17,6 +17,7 @@ import { merge } from "./merge.ts";
 import type { HealthView } from "../store/health.ts";
 import { step } from "./step.ts";
 import { watchBulks } from "./watch-bulks.ts";
+import { watchAudit } from "./watch-audit.ts";
 import { watchJob } from "./watch-job.ts";
 import { watchJobs, watchJobTypes } from "./watch-jobs.ts";
 import { watchLog } from "./watch-log.ts";
@@ -74,6 +75,7 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
     case "bulks":
       return [guard(watchBulks(parts, subscription, signal))];
     case "audit":
+      return [guard(watchAudit(parts, subscription, kind.value, signal))];
     case undefined:
       throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job, log or workers.`);
   }
@@ -93,7 +95,11 @@ async function* untilRefused(id: string, source: AsyncGenerator<WatchResponse>):
 }
 
 /** One every 5 s, and one at once when the health of the store changes. */
-export async function* heartbeats(health: HealthView, clock: Clock, signal: AbortSignal): AsyncGenerator<WatchResponse> {
+export async function* heartbeats(
+  health: HealthView,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<WatchResponse> {
   for (let told = health.current; ;) {
     await health.change(told, signal, heartbeatEveryMs);
     if (signal.aborted) return;

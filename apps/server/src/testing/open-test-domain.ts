@@ -2,7 +2,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, createRouterTransport, type Client } from "@connectrpc/connect";
-import { BulkService, JobService, LiveService, LogService, RunService, WorkerService } from "@signalbox/protocol";
+import {
+  AuditService,
+  BulkService,
+  JobService,
+  LiveService,
+  LogService,
+  RunService,
+  WorkerService,
+} from "@signalbox/protocol";
 import { pino } from "pino";
 import { callerKey } from "../auth/caller.ts";
 import { openDomain, type Domain, type DomainOptions } from "../domain.ts";
