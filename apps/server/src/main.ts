@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import module from "node:module";
 import { join } from "node:path";
 import { ConfigError, helpText, readArguments, readConfig, type Config } from "./config.ts";
+import { EarlyPort } from "./http/early-port.ts";
 
 // The program: reads what is set and starts the server. What the server is made of is loaded after that, so that it can come out of a
 // cache: a server that was killed is back half a second earlier.
@@ -9,8 +10,9 @@ import { ConfigError, helpText, readArguments, readConfig, type Config } from ".
 const config = settings();
 if (config) {
   keepCompiled(config.dataFolder);
+  const workerPort = await EarlyPort.take(config.worker, "SIGNALBOX_WORKER_PORT");
   const { serve } = await import("./serve.ts");
-  await serve(config);
+  await serve(config, workerPort);
 }
 
 /** What is set by arguments and environment; undefined if there is nothing to start, which has been said. */

@@ -5,6 +5,7 @@ import { builtInWorkerId, runBuiltInWorker, type BuiltInWorker } from "./built-i
 import { linkCommand } from "./commands.ts";
 import type { Config } from "./config.ts";
 import { CannotListen } from "./http/bind.ts";
+import type { EarlyPort } from "./http/early-port.ts";
 import { createLogger, routeConsole, type Logger } from "./logger.ts";
 import { hasDesktop, openBrowser } from "./open-browser.ts";
 import { openStore } from "./open-store.ts";
@@ -21,8 +22,11 @@ const workerGraceMs = 5_000;
 const sameSignalMs = 500;
 const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
-/** Runs the server until it is told to stop or cannot go on, and ends the process then. What cannot be started is said on stderr. */
-export async function serve(config: Config): Promise<void> {
+/**
+ * Runs the server until it is told to stop or cannot go on, and ends the process then. What cannot be started is said on stderr.
+ * `workerPort` takes the connections of workers already.
+ */
+export async function serve(config: Config, workerPort: EarlyPort): Promise<void> {
   const logger = createLogger({ level: config.logLevel, readable: process.stderr.isTTY });
   routeConsole(logger);
   const crash = (error: unknown) => {
@@ -43,8 +47,9 @@ export async function serve(config: Config): Promise<void> {
   const { openServer } = await import("./server.ts");
   let server: SignalboxServer;
   try {
-    server = await openServer(config, logger, version, store);
+    server = await openServer(config, logger, version, store, workerPort);
   } catch (error) {
+    workerPort.close();
     if (error instanceof StoreLocked) return fail(await explainLock(config.dataFolder));
     if (error instanceof BadKeyFile) return fail(error.message);
     logger.fatal({ err: error, dataFolder: config.dataFolder }, "the data folder cannot be opened");

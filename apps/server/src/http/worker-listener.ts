@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import {
   constants,
   createServer as createHttp2Server,
@@ -15,8 +15,8 @@ import { compressionGzip } from "@connectrpc/connect-node";
 import { fastify, LogController } from "fastify";
 import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
-import { bind } from "./bind.ts";
 import { createCuts } from "./cuts.ts";
+import { EarlyPort } from "./early-port.ts";
 import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { dropLongDeadline } from "./long-deadlines.ts";
 import type { Listener } from "./operator-listener.ts";
@@ -57,6 +57,8 @@ export interface WorkerLimits {
 /** What the listener for workers serves. */
 export interface WorkerListenerOptions extends RpcOptions {
   readonly listen: ListenAt;
+  /** The port, if it was taken already. */
+  readonly port?: EarlyPort;
   readonly logger: Logger;
   /** Told to those who come with HTTP/1.1: where browsers belong. */
   readonly origin: () => string;
@@ -138,7 +140,7 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     watch.addSession(session);
   });
 
-  let servers: Server[] = [];
+  let servers: readonly Server[] = [];
   let stopped: Promise<void> | undefined;
 
   function admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
@@ -179,14 +181,12 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     },
     async start() {
       await app.ready();
-      await bind(options.listen, "SIGNALBOX_WORKER_PORT", (count) => {
-        servers = Array.from({ length: count }, () => createServer({ noDelay: true, keepAlive: true }, sortOut));
-        for (const server of servers) {
-          server.maxConnections = limits.maxConnections ?? 2_048;
-          server.on("drop", () => onCut("connection beyond the limit"));
-        }
-        return servers;
-      });
+      const port = await (options.port ?? EarlyPort.take(options.listen, "SIGNALBOX_WORKER_PORT"));
+      servers = port.serve(sortOut);
+      for (const server of servers) {
+        server.maxConnections = limits.maxConnections ?? 2_048;
+        server.on("drop", () => onCut("connection beyond the limit"));
+      }
     },
     stop(graceMs = 500) {
       stopped ??= (async () => {
