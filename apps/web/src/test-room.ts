@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
 import {
+  type GetHistogramResponseSchema,
   JobEntrySchema,
   JobRecordSchema,
   JobService,
@@ -10,13 +11,18 @@ import {
   StoreHealthSchema,
   VitalsSchema,
   WatchResponseSchema,
+  type BulkRecord,
   type JobEntry,
   type JobRecord,
   type LogEntry,
   type OfferedJobType,
+  type PreviewBulkRequest,
+  type PreviewBulkResponseSchema,
   type SendCommandRequest,
   type SendInputRequest,
+  type StartBulkRequest,
   type StartJobRequest,
+  type JobTrendSchema,
   type Subscription,
   type Vitals,
   type DrainWorkerRequest,
@@ -26,6 +32,8 @@ import {
   type WorkerVitals,
   WorkerRecordSchema,
   WorkerVitalsSchema,
+  BulkRecordSchema,
+  BulkService,
 } from "@signalbox/protocol";
 
 type Step = MessageInitShape<typeof WatchResponseSchema>;
@@ -47,11 +55,24 @@ export class TestRoom {
   onInput: (request: SendInputRequest) => void = () => {};
   /** Answers SendCommand; the default stores nothing and answers with the record as it is. May throw a ConnectError. */
   onCommand: (request: SendCommandRequest) => void = () => {};
+  readonly bulksStarted: StartBulkRequest[] = [];
+  /** What was asked of commands to many: `undo b-1`. */
+  readonly bulkCalls: string[] = [];
+  /** Answers PreviewBulk. May throw a ConnectError. */
+  onPreview: (request: PreviewBulkRequest) => MessageInitShape<typeof PreviewBulkResponseSchema> = () => ({});
+  /** Answers StartBulk with the record that it makes. May throw a ConnectError. */
+  onBulk: (request: StartBulkRequest) => MessageInitShape<typeof BulkRecordSchema> = () => ({ id: "b-1" });
   /** Resolves before ReadLogs answers; tests replace it to hold answers back. */
   readGate: Promise<void> = Promise.resolve();
+  /** What GetHistogram answers; `histogramCalls` counts how often it was asked. */
+  histogram: Exclude<MessageInitShape<typeof GetHistogramResponseSchema>, { $typeName: string }> = {
+    bucketUs: 1_000_000n,
+  };
+  histogramCalls = 0;
   readonly #jobs = new Map<string, JobRecord>();
   readonly #vitals = new Map<string, Vitals>();
   readonly #entries = new Map<string, JobEntry[]>();
+  readonly #bulks = new Map<string, BulkRecord>();
   readonly #workers = new Map<string, WorkerRecord>();
   readonly #workerVitals = new Map<string, WorkerVitals>();
   #store: StoreHealth | undefined;
@@ -66,6 +87,10 @@ export class TestRoom {
     this.transport = createRouterTransport(({ service }) => {
       service(LiveService, { watch: (request, context) => this.#watch(request.subscriptions, context.signal) });
       service(LogService, {
+        getHistogram: () => {
+          this.histogramCalls++;
+          return { attempt: 1, endLine: BigInt(this.#end), ...this.histogram };
+        },
         readLogs: async (request) => {
           await this.readGate;
           const from = Math.max(1, Number(request.fromLine));
@@ -74,6 +99,17 @@ export class TestRoom {
           const endLine = request.late ? this.#lateEnd : BigInt(this.#end);
           return { attempt: 1, entries, endLine, nextLine: entries.at(-1)?.nextLine ?? endLine };
         },
+      });
+      service(BulkService, {
+        previewBulk: (request) => this.onPreview(request),
+        startBulk: (request) => {
+          this.bulksStarted.push(request);
+          return { bulk: this.setBulk(this.onBulk(request)) };
+        },
+        releaseBulk: ({ bulkId }) => this.#askBulk("release", bulkId),
+        undoBulk: ({ bulkId }) => this.#askBulk("undo", bulkId),
+        stopBulk: ({ bulkId }) => this.#askBulk("stop", bulkId),
+        getBulk: ({ bulkId }) => this.#askBulk("get", bulkId),
       });
       service(JobService, {
         sendCommand: (request) => {
@@ -112,6 +148,26 @@ export class TestRoom {
     this.#vitals.set(vitals.jobId, vitals);
     for (const id of ["jobs", `job/${vitals.jobId}`])
       this.#send(id, { message: { case: "vitals", value: { vitals: [vitals] } } });
+  }
+
+  /** Says what a job has printed lately. */
+  setTrend(trend: MessageInitShape<typeof JobTrendSchema>): void {
+    this.#send("jobs", { message: { case: "trends", value: { trends: [trend] } } });
+  }
+
+  /** Sets the record of commands to many and tells it, without results. */
+  setBulk(init: MessageInitShape<typeof BulkRecordSchema>): BulkRecord {
+    const bulk = create(BulkRecordSchema, init);
+    this.#bulks.set(bulk.id, bulk);
+    this.#send("bulks", { message: { case: "bulks", value: { records: [{ ...bulk, results: [] }] } } });
+    return bulk;
+  }
+
+  #askBulk(what: string, id: string): { bulk: BulkRecord } {
+    this.bulkCalls.push(`${what} ${id}`);
+    const bulk = this.#bulks.get(id);
+    if (!bulk) throw new ConnectError("There are no such commands.", Code.NotFound);
+    return { bulk };
   }
 
   /** Sets workers' records and tells them. */
@@ -224,6 +280,8 @@ export class TestRoom {
       push({ case: "jobTypes", value: { types: this.#types } });
       push({ case: "records", value: { records: [...this.#jobs.values()] } });
       push({ case: "vitals", value: { vitals: [...this.#vitals.values()] } });
+    } else if (kind.case === "bulks") {
+      push({ case: "bulks", value: { records: [...this.#bulks.values()] } });
     } else if (kind.case === "workers") {
       push({ case: "workers", value: { records: [...this.#workers.values()] } });
       push({ case: "workerVitals", value: { vitals: [...this.#workerVitals.values()] } });

@@ -111,7 +111,17 @@ describe("a job's history", () => {
   test("markers stand where a command took effect in its own attempt", () => {
     const folded = history(commanded, reported());
     expect(folded.markers(1)).toEqual([
-      { generation: 2, attempt: 1, line: 120, who: "ana", what: "paused", afterMs: 38 },
+      {
+        generation: 2,
+        attempt: 1,
+        line: 120,
+        who: "ana",
+        what: "paused",
+        short: "pause",
+        atUs: 1_038_000,
+        afterMs: 38,
+        proof: "",
+      },
     ]);
     expect(folded.markers(2)).toEqual([]);
     expect(history(commanded).markers(1)).toEqual([]);

@@ -10,10 +10,11 @@ import {
 } from "@signalbox/protocol";
 import { setting } from "./job-state.ts";
 import { endedHow, lateEndText } from "./late.ts";
-import { changeText, didWhat, leverNoun } from "./lever-words.ts";
+import { changeText, didWhat, leverNoun, shortWhat } from "./lever-words.ts";
 import { exitText } from "./progress.ts";
 import type { LampShape, Tone } from "../ui/lamp.ts";
 import { capital } from "../ui/words.ts";
+import { StateTrack, type LogBand, type TrackSection } from "./state-track.ts";
 
 /** One thing that happened to a job, for the timeline. */
 export interface HistoryItem {
@@ -43,8 +44,14 @@ export interface CommandMarker {
   readonly line: number;
   readonly who: string;
   readonly what: string;
+  /** The same in a word or two. */
+  readonly short: string;
+  /** When it took effect, server clock, microseconds since the Unix epoch. */
+  readonly atUs: number;
   /** From accepted to applied, milliseconds. */
   readonly afterMs: number;
+  /** What was measured of its effect; empty: nothing yet. */
+  readonly proof: string;
 }
 
 /** At most so many items are kept; the oldest go. */
@@ -59,10 +66,26 @@ export class JobHistory {
   #count = 0;
   readonly #receipts = new Map<bigint, Receipt>();
   readonly #begun = new Set<number>();
+  readonly #track = new StateTrack();
 
   /** Oldest first. */
   get items(): readonly HistoryItem[] {
     return this.#items;
+  }
+
+  /** What was observed of the job, oldest first. */
+  get sections(): readonly TrackSection[] {
+    return this.#track.sections;
+  }
+
+  /** Lines of an attempt that were printed while the job was paused or lost. */
+  bands(attempt: number): LogBand[] {
+    return this.#track.bands(attempt);
+  }
+
+  /** The command with a generation, if it is known. */
+  receipt(generation: bigint): Receipt | undefined {
+    return this.#receipts.get(generation);
   }
 
   /** Markers of an attempt, by line, then by generation. */
@@ -77,6 +100,9 @@ export class JobHistory {
         line: Number(receipt.atLine),
         who: receipt.actor?.name || "somebody",
         what: didWhat(receipt.value, receipt.before, receipt.hold),
+        short: shortWhat(receipt.value, receipt.before),
+        atUs: Number(receipt.decidedAtUs),
+        proof: receipt.proof,
         afterMs: Number(receipt.decidedAtUs - receipt.acceptedAtUs) / 1000,
       });
     }
@@ -87,6 +113,7 @@ export class JobHistory {
   add(entries: readonly JobEntry[]): void {
     for (const entry of entries) {
       this.#count++;
+      this.#track.add(entry);
       const item = describeEntry(entry, this.#count, this.#begun);
       if (item) this.#items.push(item);
       if (entry.record) this.learn(entry.record);
@@ -116,6 +143,7 @@ export class JobHistory {
     this.#count = 0;
     this.#receipts.clear();
     this.#begun.clear();
+    this.#track.reset();
   }
 }
 

@@ -1,7 +1,8 @@
-import type { Subscription, WatchResponse } from "@signalbox/protocol";
+import type { Receipt, Subscription, WatchResponse } from "@signalbox/protocol";
 import type { Watched } from "../live/watch-link.ts";
 import { JobHistory, type CommandMarker, type HistoryItem } from "./history.ts";
 import type { JobRoom } from "./job-room.svelte.ts";
+import type { LogBand, TrackSection } from "./state-track.ts";
 
 /** Follows one job: its history, and through the room its record and vitals. */
 export class JobWatch implements Watched {
@@ -29,6 +30,24 @@ export class JobWatch implements Watched {
   markers(attempt: number): readonly CommandMarker[] {
     void this.#version;
     return this.#history.markers(attempt);
+  }
+
+  /** What was observed of the job, oldest first. */
+  get sections(): readonly TrackSection[] {
+    void this.#version;
+    return this.#history.sections;
+  }
+
+  /** Lines of an attempt that were printed while the job was paused or lost. */
+  bands(attempt: number): readonly LogBand[] {
+    void this.#version;
+    return this.#history.bands(attempt);
+  }
+
+  /** The command with a generation, if it is known. */
+  receipt(generation: bigint): Receipt | undefined {
+    void this.#version;
+    return this.#history.receipt(generation);
   }
 
   /** Whether the history is complete up to now. */

@@ -26,6 +26,19 @@ export function didWhat(value: LeverValue, before?: LeverValue, hold?: Hold): st
   }
 }
 
+/** What a command did, in a word or two: `pause`, `speed 200 /s → 20 /s`, `parameters`. */
+export function shortWhat(value: LeverValue, before?: LeverValue): string {
+  switch (value.value.case) {
+    case "run":
+      if (value.value.value.mode === RunMode.PAUSE) return "pause";
+      return value.value.value.mode === RunMode.RUN ? "resume" : "cancel";
+    case "parameters":
+      return "parameters";
+    default:
+      return `${leverNoun(value)} ${changeText(value, before)}`;
+  }
+}
+
 /** From what to what a lever was moved: `200 /s → 20 /s`, `times 3 → 5`; without the former where it is not known. */
 export function changeText(value: LeverValue, before?: LeverValue, hold?: Hold): string {
   if (value.value.case === "parameters") {

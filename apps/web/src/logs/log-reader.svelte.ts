@@ -1,6 +1,7 @@
 import type { Client } from "@connectrpc/connect";
 import type { Gap, LogService } from "@signalbox/protocol";
 import type { CommandMarker } from "../jobs/history.ts";
+import type { LogBand } from "../jobs/state-track.ts";
 import type { Live } from "../live/live.svelte.ts";
 import { LogFeed } from "./log-feed.ts";
 import { LogRows } from "./log-rows.ts";
@@ -32,6 +33,12 @@ export interface LogSummary {
   readonly fault: string | undefined;
 }
 
+/** Lines on the screen, `to` exclusive. */
+export interface ShownLines {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** One attempt's log in a page: its lines, and how far the reader is. Ended by `close`. */
 export class LogReader {
   /** It is the log of late lines. */
@@ -39,6 +46,9 @@ export class LogReader {
   #summary = $state.raw<LogSummary>(nothing);
   #marked = $state.raw<MarkedLines | undefined>(undefined);
   #announcement = $state.raw("");
+  #shown = $state.raw<ShownLines>({ from: 1, to: 1 });
+  /** What was painted last. */
+  #painted: ShownLines = { from: 1, to: 1 };
   readonly #feed: LogFeed;
   readonly #rows: LogRows;
   readonly #unfollow: () => void;
@@ -92,6 +102,11 @@ export class LogReader {
     return this.#summary;
   }
 
+  /** What is on screen: at once while the reader reads, else as often as the summary. */
+  get shown(): ShownLines {
+    return this.#shown;
+  }
+
   get marked(): MarkedLines | undefined {
     return this.#marked;
   }
@@ -106,10 +121,20 @@ export class LogReader {
     this.#surface?.invalidate();
   }
 
+  /** Lines that were printed while the job was paused or lost. */
+  set bands(bands: readonly LogBand[]) {
+    this.#rows.bands = bands;
+    this.#surface?.invalidate();
+  }
+
   /** Draws into `parts` until the returned function is called. */
   attach(parts: SurfaceElements): () => void {
     const surface = new LogSurface(this.#feed.store, this.#rows, parts, {
-      want: (from, to) => this.#feed.want(from, to),
+      want: (from, to) => {
+        this.#feed.want(from, to);
+        this.#painted = { from, to };
+        if (!surface.following) this.#showPainted();
+      },
       modeChanged: () => this.#modeChanged(),
       mark: (line, extend) => this.#mark(line, extend),
     });
@@ -194,6 +219,11 @@ export class LogReader {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
+  #showPainted(): void {
+    const { from, to } = this.#painted;
+    if (from !== this.#shown.from || to !== this.#shown.to) this.#shown = this.#painted;
+  }
+
   #mark(line: number, extend: boolean): void {
     const first = this.#marked?.from ?? line;
     this.#marked = extend ? { from: Math.min(first, line), to: Math.max(first, line) } : { from: line, to: line };
@@ -213,6 +243,7 @@ export class LogReader {
   #refresh(): void {
     const { store } = this.#feed;
     if (this.#jumpTo !== undefined && (store.endLine > this.#jumpTo || store.sealed)) this.jump(this.#jumpTo);
+    this.#showPainted();
     const linesPerSecond = this.#feed.linesPerSecond(Date.now());
     if (!this.#stale && linesPerSecond === this.#summary.linesPerSecond) return;
     this.#stale = false;

@@ -13,11 +13,13 @@ export class RowElement {
   #signature = "";
 
   /** Draws `row`, unless it is drawn already and nothing about it changed. */
-  show(row: LogRow, store: LogStore, { marked, open, raw }: RowState): void {
+  show(row: LogRow, store: LogStore, { marked, open, raw, band }: RowState): void {
     const unfinished = row.kind === "line" && isUnfinished(row, store);
-    const state = `${marked ? " marked" : ""}${open ? " open" : ""}${raw ? " raw" : ""}${unfinished ? " unfinished" : ""}`;
+    const state = `${marked ? " marked" : ""}${open ? " open" : ""}${raw ? " raw" : ""}${unfinished ? " unfinished" : ""}${band ? ` in-${band}` : ""}`;
     const signature =
-      row.kind === "line" ? `${row.key}-${row.last}-${row.here ? 1 : 0}${state}` : `${row.key}-${row.line}${state}`;
+      row.kind === "line"
+        ? `${row.key}-${row.last}-${row.here ? 1 : 0}${state}`
+        : `${row.key}-${row.line}-${row.kind === "marker" ? row.marker.proof : ""}${state}`;
     this.row = row;
     if (signature === this.#signature) return;
     this.#signature = signature;
@@ -25,7 +27,7 @@ export class RowElement {
     this.root.dataset["line"] = String(row.line);
     switch (row.kind) {
       case "line":
-        this.#showLine(row, store, state, raw);
+        this.#showLine(row, store, state, raw, band);
         break;
       case "gap": {
         this.root.className = `row gap${state}`;
@@ -38,10 +40,13 @@ export class RowElement {
         break;
       }
       case "marker": {
-        this.root.className = "row marker";
-        const { who, what, afterMs, line } = row.marker;
+        this.root.className = `row marker${state}`;
+        const { who, what, afterMs, line, proof } = row.marker;
         const text = element("span", "");
-        text.append(element("b", "", who), ` ${what} · applied after ${step(afterMs)}, at line ${exact(line)}`);
+        text.append(
+          element("b", "", who),
+          ` ${what} · applied after ${step(afterMs)}, at line ${exact(line)}${proof && ` · proved: ${proof}`}`,
+        );
         this.#between(leverSign(), text);
         break;
       }
@@ -55,7 +60,13 @@ export class RowElement {
     }
   }
 
-  #showLine(row: Extract<LogRow, { kind: "line" }>, store: LogStore, state: string, raw: boolean): void {
+  #showLine(
+    row: Extract<LogRow, { kind: "line" }>,
+    store: LogStore,
+    state: string,
+    raw: boolean,
+    band: RowState["band"],
+  ): void {
     const stored = store.line(row.line);
     const number = element("a", "number", exact(row.line));
     number.href = `?line=${row.line}`;
@@ -73,6 +84,7 @@ export class RowElement {
       const atUs = stored.lines.orderTimeUs(stored.index);
       const time = element("time", "time", logTime(atUs));
       time.title = moment(atUs);
+      if (band) gutter.title = `Printed while the job was ${band}`;
       const letter = element("span", "level", levelLetters[level] ?? "");
       letter.title = levelNames[level] ?? "";
       gutter.append(number, letter, time, element("span", "source", source));
@@ -109,6 +121,8 @@ export interface RowState {
   readonly open: boolean;
   /** All that was written into the line is shown, not what it came to. */
   readonly raw: boolean;
+  /** What the job was seen to be when the row was printed; undefined: it ran. */
+  readonly band: "paused" | "lost" | undefined;
 }
 
 /** A row of more pieces writes over itself: what it came to is in the newest of them. */

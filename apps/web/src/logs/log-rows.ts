@@ -1,5 +1,6 @@
 import { type Gap, Source } from "@signalbox/protocol";
 import type { CommandMarker } from "../jobs/history.ts";
+import type { LogBand } from "../jobs/state-track.ts";
 import type { LogStore } from "./log-store.ts";
 
 /** Where the reader stopped following. Stands before `line`. */
@@ -37,6 +38,7 @@ export class LogRows {
   #markers: readonly CommandMarker[] = [];
   #markedLines = new Set<number>();
   #divider: Divider | undefined;
+  #bands: readonly LogBand[] = [];
   /** Beginnings of runs of `joinWithin` numbers that are joined from there to the next one, both included. What is stored stays so. */
   readonly #through = new Set<number>();
   #resets = 0;
@@ -54,6 +56,16 @@ export class LogRows {
 
   get markers(): readonly CommandMarker[] {
     return this.#markers;
+  }
+
+  /** Lines that were printed while the job was paused or lost, by rising line. */
+  set bands(bands: readonly LogBand[]) {
+    this.#bands = bands;
+  }
+
+  /** What the job was seen to be when a line was printed; undefined: it ran. */
+  bandOf(line: number): LogBand["kind"] | undefined {
+    return this.#bands.findLast(({ from, to }) => line >= from && (to === undefined || line < to))?.kind;
   }
 
   set divider(divider: Divider | undefined) {

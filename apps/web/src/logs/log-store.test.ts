@@ -75,7 +75,10 @@ describe("rows", () => {
     line,
     who: "ana",
     what: "paused",
+    short: "pause",
+    atUs: 1,
     afterMs: 38,
+    proof: "",
   });
   const keys = (rows: LogRows, from: number, count: number) => {
     const found: string[] = [];

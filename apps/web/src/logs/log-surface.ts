@@ -258,7 +258,12 @@ export class LogSurface {
       const marked =
         row.kind === "line" && !!this.#marked && row.line <= this.#marked.to && row.last >= this.#marked.from;
       element.root.classList.remove("held");
-      element.show(row, this.#store, { marked, open: this.#open.has(row.key), raw: this.#raw.has(row.key) });
+      element.show(row, this.#store, {
+        marked,
+        open: this.#open.has(row.key),
+        raw: this.#raw.has(row.key),
+        band: this.#rows.bandOf(row.line),
+      });
       shown.set(row.key, element);
     }
     const byLine = (a: RowElement, b: RowElement) => (a.row?.line ?? 0) - (b.row?.line ?? 0);
