@@ -6,30 +6,37 @@ import {
   AssignmentSchema,
   EndOutcome,
   JobState,
+  LimitUseSchema,
   RunMode,
   type Actor,
+  type JobRecord,
+  type Limit,
+  type LimitUse,
 } from "@signalbox/protocol";
 import type { Logger } from "../logger.ts";
+import { pause } from "../pause.ts";
 import { Refused } from "../refused.ts";
 import type { Job } from "./job.ts";
 import type { Jobs } from "./jobs.ts";
-import { foldAssign } from "./job-fold.ts";
+import { foldAssign, missingLabel, type ChosenWorker } from "./job-fold.ts";
 import { openAttempt } from "./job-record.ts";
 import { wantedPriority, wantedRun } from "./levers.ts";
+import type { Limits } from "./limits.ts";
+import { RunningJobs } from "./running-jobs.ts";
+import {
+  busyWords,
+  declinedWords,
+  limitWords,
+  longestLine,
+  restingWords,
+  retryWords,
+  type NamedWorker,
+} from "./waits-for.ts";
 
 /** A connected worker process. */
-export interface Candidate {
-  readonly workerId: string;
-  readonly incarnation: string;
-  readonly slots: number;
+export interface Candidate extends ChosenWorker, NamedWorker {
+  readonly labels: Record<string, string>;
   readonly jobTypes: ReadonlySet<string>;
-  readonly metadata: Record<string, string>;
-  /** Microseconds to add to its clock. */
-  readonly clockOffsetUs: number;
-  /** False if it is drained, and once it leaves or has left: nothing is assigned to it. */
-  readonly takesWork: boolean;
-  /** An operator wants it to have no more work. */
-  readonly drained: boolean;
 }
 
 interface Free {
@@ -39,7 +46,14 @@ interface Free {
 
 export const serverActor: Actor = create(ActorSchema, { kind: ActorKind.SERVER, name: "server" });
 
-/** Jobs of one type that may go to the same workers. */
+/** A job in the queue, and what orders it. */
+interface Waiting {
+  readonly job: Job;
+  readonly priority: number;
+  readonly queuedAt: number;
+}
+
+/** Jobs that may go to the same workers, in one look. */
 interface Line {
   /** Workers that may run them and take work. */
   readonly working: readonly Free[];
@@ -48,110 +62,193 @@ interface Line {
   inLine: number;
 }
 
+/** A limit that is used up, in one look. */
+interface FullLimit {
+  readonly limit: Limit;
+  readonly value: string;
+  inLine: number;
+}
+
 /** After a worker declined a job, that worker is not asked again for so long. */
 const declineRestMs = 5_000;
-/** Further back a job does not say its place: it would change with every job that leaves the line. */
-const longestLine = 100;
-/** So many workers are named where a job says what it waits for. */
-const mostNamed = 3;
-/** So many jobs are looked at before others get their turn in the event loop. */
-const jobsAtOnce = 500;
+/** Others get their turn in the event loop after a look has taken so long. */
+const sliceMs = 4;
+/** How many jobs are looked at between two looks at the clock. */
+const jobsAtOnce = 32;
+/** A look that took longer than this is followed by a rest as long as it took. */
+const shortLookMs = 5;
+const longestRestMs = 100;
 
 /**
- * Gives queued jobs to workers: higher priority first, then the older job, to the worker with most free slots, or to the one that the
- * job names. Slots in use are counted from the jobs' open attempts. A job that stays says in its vitals what it waits for.
+ * Gives queued jobs to workers: higher priority first, then the older job, to the worker with most free slots of those that offer its
+ * type, have the labels that it asks for, or are the one that it names. Slots in use and jobs under a limit are counted from the jobs'
+ * open attempts. A job that cannot go now holds up none behind it, and says in its vitals what it waits for.
  */
 export class Dispatch {
   readonly #jobs: Jobs;
   readonly #candidates: () => Iterable<Candidate>;
+  readonly #limits: Limits;
   readonly #logger: Logger;
+  readonly #running = new RunningJobs();
+  readonly #waiting = new Map<Job, Waiting>();
+  /** The jobs that wait, in order; undefined when that has changed. */
+  #order: Waiting[] | undefined;
+  /** Jobs whose assignment is being stored. */
+  readonly #assigning = new Set<Job>();
   /** When a worker declined a job, oldest first. */
   readonly #declined = new Map<string, number>();
   #rest: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
   #again = false;
-  #stopped = false;
+  readonly #stop = new AbortController();
 
-  constructor(jobs: Jobs, candidates: () => Iterable<Candidate>, logger: Logger) {
+  constructor({ jobs, candidates, limits, logger }: DispatchParts) {
     this.#jobs = jobs;
     this.#candidates = candidates;
+    this.#limits = limits;
     this.#logger = logger;
-    jobs.onEntry((job, before) => {
-      const newest = job.record.attempts.at(-1);
-      if (newest?.end?.outcome === EndOutcome.DECLINED && before && openAttempt(before))
-        this.#rests(`${job.id} ${newest.incarnation}`);
-      if (before?.state !== job.record.state || before?.spec?.generation !== job.record.spec?.generation) this.wake();
-    });
+    for (const job of jobs.live()) this.#place(job);
+    jobs.onEntry((job, before) => this.#afterEntry(job, before));
+    limits.onChange(() => this.wake());
   }
 
   /** Looks at the queue, now or again after the look that is under way. */
   wake(): void {
-    if (this.#stopped) return;
+    if (this.#stop.signal.aborted) return;
     this.#again = true;
-    this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+  }
+
+  /** Says anew how long jobs wait for their next attempt. `now` is server clock, microseconds. Call it about every second. */
+  sayRetries(now: number): void {
+    for (const job of this.#waiting.keys())
+      if (isResting(job.record))
+        this.#say(job, retryWords(job.record, Number(job.record.retryAtUs) / 1000 - now / 1000));
+  }
+
+  /** All limits, and how far they are used: types first, then labels, by name. */
+  limitUses(): LimitUse[] {
+    const uses = new Map(this.#limits.all().map((limit) => [useKey(limit), { limit, waiting: 0 }]));
+    for (const { job } of this.#waiting.values()) {
+      if (!isReady(job.record)) continue;
+      const full = this.#limits.of(job.record).find((limit) => this.#isFull(limit, valueOf(limit, job.record)));
+      const use = full && uses.get(useKey(full));
+      if (use) use.waiting++;
+    }
+    return [...uses.values()].map(({ limit, waiting }) =>
+      create(LimitUseSchema, { limit, waiting, running: this.#runUnder(limit) }),
+    );
   }
 
   /** Assigns nothing more. Resolves when what was under way is done. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stop.abort();
     clearTimeout(this.#rest);
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    await Promise.resolve();
-    while (this.#again && !this.#stopped) {
-      this.#again = false;
-      await this.#look();
-    }
+    await this.#looking;
   }
 
   async #look(): Promise<void> {
-    const used = new Map<string, number>();
-    const waiting: { job: Job; priority: number; queuedAt: number }[] = [];
-    for (const job of this.#jobs.live()) {
-      const attempt = openAttempt(job.record);
-      if (attempt) used.set(attempt.incarnation, (used.get(attempt.incarnation) ?? 0) + 1);
-      else if (job.record.state === JobState.QUEUED)
-        waiting.push({ job, priority: wantedPriority(job.record.spec), queuedAt: Number(job.record.queuedAtUs) });
+    await Promise.resolve();
+    while (this.#again && !this.#stop.signal.aborted) {
+      this.#again = false;
+      const began = performance.now();
+      await this.#lookOnce();
+      const tookMs = performance.now() - began;
+      if (tookMs > shortLookMs) await pause(Math.min(tookMs, longestRestMs), this.#stop.signal);
     }
-    if (waiting.length === 0) return;
-    waiting.sort((a, b) => b.priority - a.priority || a.queuedAt - b.queuedAt || (a.job.id < b.job.id ? -1 : 1));
+  }
+
+  async #lookOnce(): Promise<void> {
+    if (this.#waiting.size === 0) return;
+    const order = (this.#order ??= [...this.#waiting.values()].sort(inOrder));
     const workers = [...this.#candidates()].map((worker) => ({
       worker,
-      free: worker.slots - (used.get(worker.incarnation) ?? 0),
+      free: worker.slots - this.#running.ofProcess(worker.incarnation),
     }));
     this.#forgetDeclined();
 
     const lines = new Map<string, Line>();
+    const full = new Map<string, FullLimit>();
     const assigning: Promise<void>[] = [];
-    for (const [index, { job }] of waiting.entries()) {
-      if (index > 0 && index % jobsAtOnce === 0) await setImmediate();
-      if (this.#stopped) break;
-      if (job.record.state !== JobState.QUEUED || openAttempt(job.record)) continue;
-      if (wantedRun(job.record.spec) !== RunMode.RUN) {
+    let sliceBegan = performance.now();
+    for (const [index, { job }] of order.entries()) {
+      if (index % jobsAtOnce === 0 && performance.now() - sliceBegan > sliceMs) {
+        await setImmediate();
+        sliceBegan = performance.now();
+      }
+      if (this.#stop.signal.aborted) break;
+      const { record } = job;
+      if (!isWaiting(record)) continue;
+      if (wantedRun(record.spec) !== RunMode.RUN) {
         this.#say(job, "held: paused before it started");
         continue;
       }
-      const { type, workerId } = job.record;
-      let line = lines.get(`${type} ${workerId}`);
-      if (!line) lines.set(`${type} ${workerId}`, (line = newLine(workers, type, workerId)));
-      let fit: Free | undefined;
-      for (const each of line.working) {
-        if (each.free > (fit?.free ?? 0) && each.worker.takesWork && !this.#hasDeclined(each.worker, job)) fit = each;
+      if (isResting(record)) continue;
+      const key = lineKey(record);
+      let line = lines.get(key);
+      if (!line) lines.set(key, (line = newLine(workers, record)));
+      if (line.working.length === 0) {
+        this.#say(job, line.resting);
+        continue;
       }
+      const limit = this.#fullLimit(record, full);
+      if (limit) {
+        limit.inLine++;
+        this.#say(job, limitWords(limit.limit, limit.value, limit.inLine), limit.inLine);
+        continue;
+      }
+      const fit = this.#mostFree(line, job);
       if (fit) {
         fit.free--;
         assigning.push(this.#assign(job, fit.worker));
-      } else {
-        line.inLine++;
-        this.#say(job, reason(type, workerId, line));
+        continue;
       }
+      const working = line.working.map(({ worker }) => worker);
+      if (line.working.some(({ free }) => free > 0)) this.#say(job, declinedWords(working));
+      else this.#say(job, busyWords(record, working, line.resting, ++line.inLine), line.inLine);
     }
     await Promise.all(assigning);
   }
 
+  #mostFree({ working }: Line, job: Job): Free | undefined {
+    let fit: Free | undefined;
+    for (const each of working) {
+      if (each.free > (fit?.free ?? 0) && each.worker.takesWork && !this.#hasDeclined(each.worker, job)) fit = each;
+    }
+    return fit;
+  }
+
+  /** The first limit that keeps the job from running. What was used up once stays so for the look: nobody behind goes first. */
+  #fullLimit(record: JobRecord, full: Map<string, FullLimit>): FullLimit | undefined {
+    for (const limit of this.#limits.of(record)) {
+      const value = valueOf(limit, record);
+      const key = `${useKey(limit)} ${value}`;
+      let known = full.get(key);
+      if (!known && this.#isFull(limit, value)) full.set(key, (known = { limit, value, inLine: 0 }));
+      if (known) return known;
+    }
+    return undefined;
+  }
+
+  #isFull(limit: Limit, value: string): boolean {
+    const running = limit.type === "" ? this.#running.ofLabel(limit.labelKey, value) : this.#running.ofType(limit.type);
+    return running >= limit.mostRunning;
+  }
+
+  /** Jobs that run under a limit; of one that each value of a label has, those of the value with most. */
+  #runUnder({ type, labelKey, labelValue }: Limit): number {
+    if (type !== "") return this.#running.ofType(type);
+    if (labelValue !== "") return this.#running.ofLabel(labelKey, labelValue);
+    let most = 0;
+    for (const [value, count] of this.#running.valuesOf(labelKey))
+      if (value === "" || !this.#limits.hasValue(labelKey, value)) most = Math.max(most, count);
+    return most;
+  }
+
   async #assign(job: Job, worker: Candidate): Promise<void> {
+    // It counts from now on, for this look too.
+    this.#running.take(job, worker.incarnation);
+    this.#assigning.add(job);
     try {
       await job.update((record, now) => {
         if (!worker.takesWork) return undefined;
@@ -166,7 +263,39 @@ export class Dispatch {
     } catch (error) {
       // The job was paused, canceled or ended while we looked: that entry wakes us again if there is more to do.
       if (!(error instanceof Refused)) this.#logger.error({ err: error, job: job.id }, "the job could not be assigned");
+    } finally {
+      this.#assigning.delete(job);
+      // Others may have waited for what it does not take now.
+      if (!openAttempt(job.record) && this.#running.release(job)) this.wake();
     }
+  }
+
+  #afterEntry(job: Job, before: JobRecord | undefined): void {
+    const newest = job.record.attempts.at(-1);
+    if (newest?.end?.outcome === EndOutcome.DECLINED && before && openAttempt(before))
+      this.#rests(`${job.id} ${newest.incarnation}`);
+    if (this.#place(job)) this.wake();
+  }
+
+  /** Puts the job where its record says: with those that wait, or with those that run. Returns whether others may run by that. */
+  #place(job: Job): boolean {
+    const { record } = job;
+    const attempt = openAttempt(record);
+    const isFreed = !attempt && !this.#assigning.has(job) && this.#running.release(job);
+    if (attempt) this.#running.take(job, attempt.incarnation);
+    const known = this.#waiting.get(job);
+    if (!isWaiting(record)) {
+      if (this.#waiting.delete(job)) this.#order = undefined;
+      if (known && !attempt) this.#say(job, "");
+      return isFreed || (known !== undefined && !attempt);
+    }
+    const waiting = { job, priority: wantedPriority(record.spec), queuedAt: Number(record.queuedAtUs) };
+    if (waiting.priority !== known?.priority || waiting.queuedAt !== known.queuedAt) {
+      this.#waiting.set(job, waiting);
+      this.#order = undefined;
+    }
+    if (isResting(record)) this.#say(job, retryWords(record, Number(record.retryAtUs - record.queuedAtUs) / 1000));
+    return true;
   }
 
   #rests(key: string): void {
@@ -175,7 +304,7 @@ export class Dispatch {
   }
 
   #hasDeclined(worker: Candidate, job: Job): boolean {
-    return this.#declined.has(`${job.id} ${worker.incarnation}`);
+    return this.#declined.size > 0 && this.#declined.has(`${job.id} ${worker.incarnation}`);
   }
 
   /** Forgets whose rest is over, and looks again when the next one's is. */
@@ -196,50 +325,62 @@ export class Dispatch {
     }
   }
 
-  #say(job: Job, waitsFor: string): void {
-    if (this.#jobs.vitals.peek(job.id)?.waitsFor === waitsFor) return;
-    this.#jobs.vitals.change(job.id, (vitals) => (vitals.waitsFor = waitsFor));
+  #say(job: Job, waitsFor: string, place = 0): void {
+    const placeInLine = place > longestLine ? 0 : place;
+    const said = this.#jobs.vitals.peek(job.id);
+    if (said?.waitsFor === waitsFor && said.placeInLine === placeInLine) return;
+    this.#jobs.vitals.change(job.id, (vitals) => Object.assign(vitals, { waitsFor, placeInLine }));
   }
 }
 
-function newLine(workers: readonly Free[], type: string, workerId: string): Line {
+/** What dispatch stands on. */
+export interface DispatchParts {
+  readonly jobs: Jobs;
+  readonly candidates: () => Iterable<Candidate>;
+  readonly limits: Limits;
+  readonly logger: Logger;
+}
+
+function isWaiting(record: JobRecord): boolean {
+  return record.state === JobState.QUEUED && !openAttempt(record);
+}
+
+/** Whether the job waits for its next attempt, not for others. */
+function isResting(record: JobRecord): boolean {
+  return record.retryAtUs !== 0n && wantedRun(record.spec) === RunMode.RUN;
+}
+
+/** Whether the job would run if it could. */
+function isReady(record: JobRecord): boolean {
+  return isWaiting(record) && record.retryAtUs === 0n && wantedRun(record.spec) === RunMode.RUN;
+}
+
+function inOrder(a: Waiting, b: Waiting): number {
+  return b.priority - a.priority || a.queuedAt - b.queuedAt || (a.job.id < b.job.id ? -1 : 1);
+}
+
+/** The same for jobs that may go to the same workers. */
+function lineKey({ type, workerId, workerSelector }: JobRecord): string {
+  const labels = Object.entries(workerSelector);
+  const selector = labels.length === 0 ? "" : JSON.stringify(labels.sort(([a], [b]) => (a < b ? -1 : 1)));
+  return `${type} ${workerId} ${selector}`;
+}
+
+function newLine(workers: readonly Free[], record: JobRecord): Line {
+  const { type, workerId } = record;
   const named = workers.filter(({ worker }) => workerId === "" || worker.workerId === workerId);
   const offering = named.filter(({ worker }) => worker.jobTypes.has(type));
-  const drained = offering.filter(({ worker }) => worker.drained);
-  const leaving = offering.filter(({ worker }) => !worker.takesWork && !worker.drained);
-  let resting = [restWords(drained, "drained"), restWords(leaving, "leaving")].filter(Boolean).join(", ");
-  if (offering.length === 0)
-    resting =
-      workerId === ""
-        ? `no worker offers type ${type}`
-        : `worker ${workerId} ${named.length > 0 ? `does not offer type ${type}` : "is not connected"}`;
-  return { working: offering.filter(({ worker }) => worker.takesWork), resting, inLine: 0 };
+  const fitting = offering.filter(({ worker }) => missingLabel(record, worker.labels) === undefined);
+  const bare = (free: readonly Free[]) => free.map(({ worker }) => worker);
+  const resting = restingWords(record, { named: bare(named), offering: bare(offering), fitting: bare(fitting) });
+  return { working: fitting.filter(({ worker }) => worker.takesWork), resting, inLine: 0 };
 }
 
-/** What a job waits for. */
-function reason(type: string, workerId: string, { working, resting, inLine }: Line): string {
-  if (working.length === 0) return resting;
-  if (working.some(({ free }) => free > 0)) return `declined by ${names(working)}, asks again`;
-  const slots = working.reduce((sum, { worker }) => sum + worker.slots, 0);
-  const busy = `no free slot ${workerId === "" ? `for type ${type}` : `on worker ${workerId}`} (${slots} of ${slots} busy)`;
-  const place = inLine > longestLine ? `more than ${longestLine} in line` : `${ordinal(inLine)} in line`;
-  return [busy, resting, place].filter(Boolean).join(" · ");
+/** The value that a job has of a limited label; empty for a limit of a type. */
+function valueOf({ type, labelKey }: Limit, { labels }: JobRecord): string {
+  return type === "" ? (labels[labelKey] ?? "") : "";
 }
 
-/** 'worker a is drained', 'workers a, b are drained'; empty if there are none. */
-function restWords(workers: readonly Free[], what: string): string {
-  if (workers.length === 0) return "";
-  return workers.length === 1 ? `worker ${names(workers)} is ${what}` : `workers ${names(workers)} are ${what}`;
-}
-
-function names(workers: readonly Free[]): string {
-  const named = workers.slice(0, mostNamed).map(({ worker }) => worker.workerId);
-  const more = workers.length - named.length;
-  return more > 0 ? `${named.join(", ")} and ${more} more` : named.join(", ");
-}
-
-function ordinal(n: number): string {
-  const tens = n % 100;
-  if (tens >= 11 && tens <= 13) return `${n}th`;
-  return `${n}${["th", "st", "nd", "rd"][n % 10] ?? "th"}`;
+function useKey({ type, labelKey, labelValue }: Limit): string {
+  return JSON.stringify([type, labelKey, labelValue]);
 }

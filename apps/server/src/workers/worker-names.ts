@@ -101,6 +101,11 @@ export class WorkerNames {
     return this.#types.get(name);
   }
 
+  /** All types that known workers offer or offered, each as the newest worker described it. */
+  jobTypes(): Iterable<JobType> {
+    return (this.#types ??= this.#newestTypes()).values();
+  }
+
   /** Forgets a name. */
   async forget(workerId: string): Promise<void> {
     const known = this.#known.get(workerId);

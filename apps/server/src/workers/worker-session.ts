@@ -32,6 +32,7 @@ export class WorkerSession implements Candidate {
   readonly incarnation: string;
   readonly slots: number;
   readonly jobTypes: ReadonlySet<string>;
+  readonly labels: Record<string, string>;
   readonly metadata: Record<string, string>;
   readonly hello: Hello;
   readonly epoch: bigint;
@@ -62,6 +63,7 @@ export class WorkerSession implements Candidate {
     this.incarnation = hello.incarnation;
     this.slots = hello.slots;
     this.jobTypes = new Set(hello.jobTypes.map(({ name }) => name));
+    this.labels = hello.labels;
     this.metadata = hello.metadata;
     this.hello = hello;
     this.epoch = epoch;

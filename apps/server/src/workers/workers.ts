@@ -146,6 +146,11 @@ export class Workers {
     return this.#names.jobType(name);
   }
 
+  /** All job types that known workers offer or offered. */
+  jobTypes(): Iterable<JobType> {
+    return this.#names.jobTypes();
+  }
+
   /** Rises when the offered types, workers or slots change. */
   get typesVersion(): number {
     return this.#typesVersion;
