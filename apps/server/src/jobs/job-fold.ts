@@ -15,8 +15,8 @@ import {
 } from "@signalbox/protocol";
 import { Refused } from "../refused.ts";
 import { keepClock } from "./attempt-clock.ts";
-import { closeGivenUp, giveUpAfterUs, wantsEnd } from "./fold-again.ts";
-import { begin, endJob, observe, openAttempt, setState, stateWord, obeyInQueue } from "./job-record.ts";
+import { closeGivenUp, giveUpAfterUs, queueAgain, wantsEnd } from "./fold-again.ts";
+import { begin, endJob, observe, openAttempt, setState, stateWord } from "./job-record.ts";
 import { setLever, settingOf, wantedRun, restValue } from "./levers.ts";
 import { workerGoneWords } from "./only-worker.ts";
 
@@ -185,7 +185,8 @@ export function foldRetry(before: JobRecord, parameters: LeverValue | undefined,
   if (before.state === JobState.LOST && open && wantsEnd(before, open))
     return foldGiveUp(before, "given up by a retry", now);
   const record = begin(before);
-  if (record.state === JobState.LOST)
+  const wasLost = record.state === JobState.LOST;
+  if (wasLost)
     closeGivenUp(record, lostLongEnough(record, now), "given up for a retry; the process may still run", now);
   else if (record.state !== JobState.FAILED && record.state !== JobState.CANCELED && record.retryAtUs === 0n) {
     throw new Refused(
@@ -196,13 +197,12 @@ export function foldRetry(before: JobRecord, parameters: LeverValue | undefined,
   const spec = (record.spec ??= create(JobSpecSchema));
   const had = settingOf(spec, "parameters")?.value;
   if (parameters && !(had && equals(LeverValueSchema, had, parameters))) setLever(spec, parameters);
-  if (wantedRun(spec) !== RunMode.RUN) setLever(spec, restValue("run"));
+  // A pause that a lost worker has not carried out stands: nobody has lifted it. What ended with the job does not.
+  if (wantedRun(spec) === RunMode.CANCEL || (wantedRun(spec) === RunMode.PAUSE && !wasLost))
+    setLever(spec, restValue("run"));
   record.endedAtUs = 0n;
-  record.queuedAtUs = BigInt(now);
-  record.retryAtUs = 0n;
   record.tries = 0;
-  setState(record, JobState.QUEUED, "", now);
-  obeyInQueue(record, now);
+  queueAgain(record, "", now);
   return record;
 }
 

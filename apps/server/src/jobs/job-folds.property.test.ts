@@ -141,6 +141,10 @@ class World {
       const times = [receipt.acceptedAtUs, receipt.deliveredAtUs, receipt.decidedAtUs, receipt.provedAtUs];
       const reached = times.filter((at) => at !== 0n);
       expect(reached).toEqual(reached.toSorted((a, b) => Number(a - b)));
+      // What is delivered, the worker of the open attempt has; newer words alone take the place of older ones.
+      if (state === ReceiptState.DELIVERED)
+        expect(openAttempt(after)?.receivedGeneration ?? 0n).toBeGreaterThanOrEqual(generation);
+      if (state === ReceiptState.SUPERSEDED) expect(receipt.supersededBy).toBeGreaterThan(generation);
       if (isOpen(receipt)) continue;
       const known = this.decided.get(generation);
       // Decided once, and what was applied may be proved after it.
