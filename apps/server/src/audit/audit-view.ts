@@ -85,12 +85,12 @@ export class AuditView {
     this.#isListening = true;
     const began = performance.now();
     let rows: Row[] = [];
-    let cut = 0;
+    let isCut = false;
     const keep = (row: Row) => {
       rows.push(row);
       if (rows.length < 2 * this.#most) return;
       rows = rows.sort(compare).slice(-this.#most);
-      cut++;
+      isCut = true;
     };
     for await (const entry of this.#entries(auditTopic)) {
       const row = this.#auditRow({
@@ -111,10 +111,13 @@ export class AuditView {
       if (record) this.#decide(record);
     }
     this.#closed.signal.throwIfAborted();
-    this.#list.fill(rows.filter((row) => !this.#isHeard(row)));
+    this.#list.fill(
+      rows.filter((row) => !this.#isHeard(row)),
+      isCut,
+    );
     this.#heardFrom.clear();
     const ms = Math.round(performance.now() - began);
-    this.#logger.info({ rows: this.#list.size, ms, left: cut > 0 }, "the audit view is there");
+    this.#logger.info({ rows: this.#list.size, ms }, "the audit view is there");
   }
 
   /** The rows of one job, from its own history. */

@@ -30,8 +30,9 @@ export class RowList {
     return this.#isCut ? (this.#rows[0]?.at ?? 0) : 0;
   }
 
-  /** Puts in what was before: rows in any order, none of them known. */
-  fill(rows: readonly Row[]): void {
+  /** Puts in what was before: rows in any order, none of them known. `isCut`: older ones were left out. */
+  fill(rows: readonly Row[], isCut = false): void {
+    this.#isCut ||= isCut;
     this.#rows = [...rows, ...this.#rows].sort(compare);
     this.#cut(0);
   }

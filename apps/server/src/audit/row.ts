@@ -87,7 +87,9 @@ export function follow(row: Row, receipt: Receipt): boolean {
     [ReceiptState.DELIVERED]: receipt.deliveredAtUs,
     [ReceiptState.PROVED]: receipt.provedAtUs,
   };
-  row.outcomeAt = Number(receipt.state in at ? at[receipt.state as keyof typeof at] : receipt.decidedAtUs);
+  const decidedAt = receipt.state in at ? at[receipt.state as keyof typeof at] : receipt.decidedAtUs;
+  // The clock is read once for the decision and once for the entry.
+  row.outcomeAt = Math.max(row.at, Number(decidedAt));
   row.reason = receipt.reason || receipt.proof || row.reason;
   return true;
 }
