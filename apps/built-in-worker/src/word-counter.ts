@@ -64,7 +64,9 @@ export class WordCounter {
     let words = 0;
     let inWord = this.#inWord;
     let head = this.#head;
-    for (const byte of piece) {
+    // By index: this is the whole work, and an iterator takes half as long again.
+    for (let i = 0; i < piece.length; i++) {
+      const byte = piece[i] ?? 0;
       if (head !== none) {
         head = afterHead(head, byte);
         if (head === space) inWord = false;

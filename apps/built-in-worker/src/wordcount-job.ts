@@ -13,6 +13,8 @@ export interface WordcountParameters {
 /** What was counted is shown this often, and said in the log that often, milliseconds. */
 const showEveryMs = 200;
 const sayEveryMs = 1000;
+/** With the level DEBUG also after so many bytes. */
+const stretchBytes = 16 * 1024 * 1024;
 
 /** The job type `wordcount`: counts the bytes, lines and words of what is sent into it. */
 export const wordcountJob = defineJob<WordcountParameters>({
@@ -68,7 +70,7 @@ async function wordcount(job: Job<WordcountParameters>) {
   let shownAtMs = 0;
   let saidAtMs = performance.now();
   for await (const piece of job.paced(job.input)) {
-    log.debug(`piece of ${exact(piece.length)} bytes at ${exact(counter.bytes)}`, { at: counter.bytes });
+    const stretch = Math.floor(counter.bytes / stretchBytes);
     counter.add(piece);
     words?.add(piece);
     const nowMs = performance.now();
@@ -77,6 +79,7 @@ async function wordcount(job: Job<WordcountParameters>) {
       shownAtMs = nowMs;
       job.results(found(false));
     }
+    if (Math.floor(counter.bytes / stretchBytes) > stretch) log.debug(`stretch ${stretch + 1}: ${summary(counter)}`);
     if (nowMs - saidAtMs >= sayEveryMs) {
       saidAtMs = nowMs;
       log.info(`so far ${summary(counter)}`);

@@ -14,7 +14,7 @@ import type { Invocation } from "../invocation.ts";
 import { parseLevel } from "../lever-values.ts";
 import { LogPrinter } from "../log-printer.ts";
 import { outcomeCode } from "../outcome-code.ts";
-import { resolveJob } from "../resolve-job.ts";
+import { resolveJob, type FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
 import { linkWords, watch, type Followed } from "../watch.ts";
@@ -101,13 +101,15 @@ function lateEvidence(job: JobRecord, attempt: number | undefined): LateEvidence
 
 /**
  * Prints the log of a job, attempt after attempt, until the job has ended; of a given attempt until that one has. Goes on over lost
- * links without a gap or a double. Resolves with the job at its end. Throws CliError.
+ * links without a gap or a double. Resolves with the job at its end. `onNews` hears of the job and its progress, and is waited for. Throws
+ * CliError.
  */
 export async function followLog(
   { out, signal }: Pick<Invocation, "out" | "signal">,
   room: Room,
   start: JobRecord,
   options: LogsOptions,
+  onNews?: (news: Partial<FoundJob>) => Promise<void>,
 ): Promise<JobRecord> {
   let job = start;
   let number = options.attempt ?? job.attempts.at(-1)?.number ?? 0;
@@ -143,7 +145,9 @@ export async function followLog(
       if (message.case === "entries") {
         for (const { record } of message.value.entries) job = record ?? job;
         if (number === 0) number = job.attempts.at(-1)?.number ?? 0;
+        await onNews?.({ job });
       }
+      if (message.case === "vitals") await onNews?.({ vitals: message.value.vitals.at(-1) });
       if (message.case === "log") {
         number = message.value.attempt;
         if (tail !== undefined && message.value.entries.length === 0 && printer.nextLine === 1)

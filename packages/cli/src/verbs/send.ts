@@ -1,9 +1,7 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { Code, ConnectError } from "@connectrpc/connect";
-import { InputRefusalSchema, type SendInputResponse } from "@signalbox/protocol";
 import { bytes, duration } from "@signalbox/protocol/format";
 import { explain } from "../explain.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
+import { InputSender, movedTo, pieceBytes } from "../input-sender.ts";
 import type { Invocation } from "../invocation.ts";
 import { resolveJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
@@ -13,12 +11,6 @@ export interface SendOptions {
   readonly eof?: boolean;
   readonly newline: boolean;
 }
-
-/** What the server takes at a time, bytes. */
-const pieceBytes = 64 * 1024;
-/** The server itself waits 10 s for room. */
-const pieceTimeoutMs = 30_000;
-const longestWaitMs = 5_000;
 
 /** Sends a text, or else standard input, into a running job; with `eof` ends its input. */
 export async function send(
@@ -43,16 +35,13 @@ export async function send(
   return exitCodes.ok;
 }
 
-/**
- * The end of one attempt's input. Each piece is sent for its place, so that it can be sent again when an answer was lost, and is stored
- * once; while the job leaves what was sent lying, writing waits.
- */
+/** The end of one attempt's input: what is written goes behind what others have sent. */
 class Input {
   readonly #invocation: Invocation;
   readonly #room: Room;
   readonly #jobId: string;
   readonly #name: string;
-  attempt = 0;
+  #sender: InputSender | undefined;
   /** Where the next piece begins. */
   offset = 0n;
   sentBytes = 0;
@@ -64,10 +53,20 @@ class Input {
     this.#name = name;
   }
 
+  /** The attempt that gets it. */
+  get attempt(): number {
+    return this.#sender?.attempt ?? 0;
+  }
+
   /** Asks where the input ends. Throws CliError if the job takes none. */
   async open(): Promise<void> {
     const answer = await this.#room.call("Nothing sent", () => this.#room.jobs.sendInput({ jobId: this.#jobId }));
-    this.attempt = answer.attempt;
+    const { signal, out } = this.#invocation;
+    this.#sender = new InputSender(this.#room, this.#jobId, answer.attempt, {
+      signal,
+      onWait: (why, ms) =>
+        out.status(`${this.#name}: ${bytes(this.sentBytes)} sent; ${why} for ${duration(ms)}, trying again`),
+    });
     this.offset = answer.nextOffset;
   }
 
@@ -88,32 +87,16 @@ class Input {
   }
 
   async #send(data: Uint8Array, eof: boolean): Promise<void> {
-    const { signal, out } = this.#invocation;
-    const since = performance.now();
-    for (let failures = 0; ; failures++) {
+    if (!this.#sender) throw new Error("the input was not opened");
+    for (;;) {
       try {
-        const answer: SendInputResponse = await this.#room.jobs.sendInput(
-          { jobId: this.#jobId, attempt: this.attempt, offset: this.offset, data, eof },
-          { timeoutMs: pieceTimeoutMs },
-        );
-        this.offset = answer.nextOffset;
+        this.offset = await this.#sender.send({ offset: this.offset, data, eof });
         return;
       } catch (error) {
-        const refusal = ConnectError.from(error);
-        const [moved] = refusal.findDetails(InputRefusalSchema);
+        const moved = movedTo(error);
+        if (moved === undefined) throw this.#failed(error);
         // Somebody else has sent something meanwhile: ours goes behind it.
-        if (refusal.code === Code.Aborted && moved) this.offset = moved.nextOffset;
-        else if (!isPassing(refusal)) throw this.#failed(error);
-        else {
-          const why =
-            refusal.code === Code.ResourceExhausted
-              ? "the job leaves lying what was sent"
-              : "the server cannot be reached";
-          out.status(
-            `${this.#name}: ${bytes(this.sentBytes)} sent; ${why} for ${duration(performance.now() - since)}, trying again`,
-          );
-          await delay(Math.min(longestWaitMs, 250 * 2 ** Math.min(failures, 10)), undefined, { signal });
-        }
+        this.offset = moved;
       }
     }
   }
@@ -127,9 +110,4 @@ class Input {
     const hint = this.sentBytes === 0 ? explained.hint : `${bytes(this.sentBytes)} were sent before.`;
     return new CliError(explained.exitCode, explained.message, hint, { cause: error });
   }
-}
-
-/** Whether the same piece may go through a moment later: a lost link, or no room at present. */
-function isPassing({ code }: ConnectError): boolean {
-  return [Code.Unavailable, Code.Canceled, Code.DeadlineExceeded, Code.ResourceExhausted].includes(code);
 }

@@ -1,0 +1,139 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Attempt, JobRecord } from "@signalbox/protocol";
+import { bytes } from "@signalbox/protocol/format";
+import { currentAttempt } from "@signalbox/protocol/job-state";
+import { explain } from "./explain.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+import { InputSender, movedTo, type OnWait } from "./input-sender.ts";
+import type { InputSource } from "./input-source.ts";
+import type { Room } from "./room.ts";
+
+/** What an upload tells. */
+export interface UploadEvents {
+  /** Something has been stored, or the upload begins anew. */
+  onSent(): void;
+  readonly onWait: OnWait;
+  /** What people should know. */
+  onNote(text: string): void;
+}
+
+/**
+ * Sends an input into a job, from its first byte into each attempt that begins: an attempt has nothing of what was sent to the one before.
+ */
+export class Upload {
+  readonly #room: Room;
+  readonly #source: InputSource;
+  readonly #events: UploadEvents;
+  #job: JobRecord;
+  #heard = Promise.withResolvers<void>();
+  #attempt = 0;
+  #sent = 0;
+
+  constructor(room: Room, job: JobRecord, source: InputSource, events: UploadEvents) {
+    this.#room = room;
+    this.#job = job;
+    this.#source = source;
+    this.#events = events;
+  }
+
+  /** The attempt that it is sent to; 0 before the first. */
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  /** How much of it the server has for that attempt, bytes. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** The job has changed. */
+  hear(job: JobRecord): void {
+    this.#job = job;
+    this.#heard.resolve();
+    this.#heard = Promise.withResolvers();
+  }
+
+  /** Sends until `signal` aborts, and throws what it aborts with. Throws CliError if the input cannot be sent. */
+  async run(signal: AbortSignal): Promise<never> {
+    for (;;) {
+      const { number } = await this.#next(signal);
+      const isAgain = this.#attempt > 0;
+      this.#attempt = number;
+      this.#sent = 0;
+      if (isAgain) this.#again(number);
+      this.#events.onSent();
+      await this.#sendAll(number, signal);
+    }
+  }
+
+  /** The next attempt that has begun. */
+  async #next(signal: AbortSignal): Promise<Attempt> {
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    });
+    aborted.catch(() => undefined);
+    for (;;) {
+      signal.throwIfAborted();
+      const attempt = currentAttempt(this.#job);
+      if (attempt && attempt.number > this.#attempt && attempt.startedAtUs > 0n) return attempt;
+      await Promise.race([this.#heard.promise, aborted]);
+    }
+  }
+
+  #again(number: number): void {
+    const { name, isRepeatable } = this.#source;
+    if (!isRepeatable)
+      throw new CliError(
+        exitCodes.failed,
+        `Attempt ${number} has nothing of what was sent, and ${name} cannot be read again.`,
+        `The job waits for its input. Send it with: signalbox send ${this.#job.id} --eof. End the job with: signalbox cancel ${this.#job.id}.`,
+      );
+    this.#events.onNote(`Attempt ${number} has nothing of what was sent: sending ${name} again from its first byte.`);
+  }
+
+  /** Sends all of it into one attempt, or what that takes before it is over. */
+  async #sendAll(attempt: number, signal: AbortSignal): Promise<void> {
+    const sender = new InputSender(this.#room, this.#job.id, attempt, { signal, onWait: this.#events.onWait });
+    for (let isDone = false; !isDone;) {
+      const data = await this.#source.read(this.#sent);
+      const eof = data.length === 0;
+      try {
+        this.#sent = Number(await sender.send({ offset: BigInt(this.#sent), data, eof }));
+        isDone = eof;
+      } catch (error) {
+        signal.throwIfAborted();
+        const moved = movedTo(error);
+        if (moved !== undefined) this.#move(Number(moved), data.length);
+        else if (await this.#isOver(attempt, error)) return;
+        else throw this.#refused(error);
+      }
+      this.#events.onSent();
+    }
+  }
+
+  /** The server's input ends elsewhere than ours. */
+  #move(end: number, length: number): void {
+    if (end > this.#sent)
+      throw new CliError(
+        exitCodes.failed,
+        `The rest was not sent: somebody else has sent something into the job, between the bytes of ${this.#source.name}.`,
+        `${bytes(this.#sent)} were sent before${length === 0 ? "" : ", and the job waits for more"}.`,
+      );
+    // Its store was set back.
+    this.#sent = end;
+  }
+
+  /** Whether a refusal only says that the attempt is over. */
+  async #isOver(attempt: number, error: unknown): Promise<boolean> {
+    if (ConnectError.from(error).code !== Code.FailedPrecondition) return false;
+    const { job } = await this.#room.call("", () => this.#room.jobs.getJob({ jobId: this.#job.id }));
+    return currentAttempt(job ?? this.#job)?.number !== attempt;
+  }
+
+  #refused(error: unknown): CliError {
+    const explained = explain(error, this.#room.address, "The rest was not sent");
+    return new CliError(explained.exitCode, explained.message, `${bytes(this.#sent)} were sent before.`, {
+      cause: error,
+    });
+  }
+}
