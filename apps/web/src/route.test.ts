@@ -1,12 +1,35 @@
+import { JobState } from "@signalbox/protocol";
 import { expect, test } from "vitest";
-import { jobPath, parseRoute, workersPath } from "./route.ts";
+import { noQuery } from "./jobs/list/job-query.ts";
+import { jobPath, jobsPath, parseRoute, workersPath } from "./route.ts";
 
 const route = (path: string) => parseRoute(new URL(path, "http://localhost:8080"));
 
 test("the root shows jobs in the named view", () => {
-  expect(route("/")).toEqual({ page: "jobs", view: "now" });
-  expect(route("/jobs")).toEqual({ page: "jobs", view: "now" });
-  expect(route("/?view=paused")).toEqual({ page: "jobs", view: "paused" });
+  const now = { page: "jobs", view: "now", query: noQuery, sort: undefined };
+  expect(route("/")).toEqual(now);
+  expect(route("/jobs")).toEqual(now);
+  expect(route("/?view=paused")).toEqual({ ...now, view: "paused" });
+});
+
+test("the page of jobs keeps view, filters and sort in its URL", () => {
+  const place = {
+    view: "waiting",
+    query: {
+      states: [JobState.RUNNING, JobState.FAILED],
+      type: "index & more",
+      worker: "box:1",
+      labels: { team: "search=a,b", pool: "" },
+      text: "nightly 100 %",
+    },
+    sort: { column: "errors", down: true },
+  } as const;
+  expect(route(jobsPath(place))).toEqual({ page: "jobs", ...place });
+  expect(jobsPath({})).toBe("/");
+  expect(route("/?state=running,broken&sort=-colour&label=")).toEqual({
+    ...{ page: "jobs", view: "now", sort: undefined },
+    query: { ...noQuery, states: [JobState.RUNNING] },
+  });
 });
 
 test("a job's URL names attempt, marked lines and whether late ones are shown", () => {

@@ -1,11 +1,13 @@
 import { parseView, type JobView } from "./jobs/job-views.ts";
+import { noQuery, parseQuery, queryParameters, type JobQuery } from "./jobs/list/job-query.ts";
+import { parseSort, sortParameter, type JobSort } from "./jobs/list/job-sort.ts";
 import type { MarkedLines } from "./logs/log-surface.ts";
 import { parseMarked } from "./logs/marked-lines.ts";
 import { parseWorkerView, type WorkerView } from "./workers/worker-views.ts";
 
 /** What a URL of this page shows. */
 export type Route =
-  | { readonly page: "jobs"; readonly view: JobView }
+  | ({ readonly page: "jobs" } & JobsPlace)
   /** `attempt` undefined: the newest. */
   | {
       readonly page: "job";
@@ -17,6 +19,14 @@ export type Route =
     }
   | ({ readonly page: "workers" } & WorkersPlace)
   | { readonly page: "nowhere" };
+
+/** What the page of jobs shows. */
+export interface JobsPlace {
+  readonly view: JobView;
+  readonly query: JobQuery;
+  /** Undefined: what needs a person first. */
+  readonly sort: JobSort | undefined;
+}
 
 /** What the page of workers shows. */
 export interface WorkersPlace {
@@ -31,8 +41,15 @@ export interface WorkersPlace {
 
 /** Reads a URL. */
 export function parseRoute(url: URL): Route {
-  if (url.pathname === "/" || /^\/jobs\/?$/.test(url.pathname))
-    return { page: "jobs", view: parseView(url.searchParams.get("view")) };
+  if (url.pathname === "/" || /^\/jobs\/?$/.test(url.pathname)) {
+    const { searchParams } = url;
+    return {
+      page: "jobs",
+      view: parseView(searchParams.get("view")),
+      query: parseQuery(searchParams),
+      sort: parseSort(searchParams.get("sort")),
+    };
+  }
   if (/^\/workers\/?$/.test(url.pathname)) {
     const { searchParams } = url;
     return {
@@ -53,6 +70,15 @@ export function parseRoute(url: URL): Route {
     late: url.searchParams.get("late") === "shown",
     marked: parseMarked(url.searchParams.get("line")),
   };
+}
+
+/** The path of the page of jobs. */
+export function jobsPath({ view, query = noQuery, sort }: Partial<JobsPlace>): string {
+  const search = new URLSearchParams();
+  if (view !== undefined && view !== "now") search.set("view", view);
+  for (const [name, value] of Object.entries({ ...queryParameters(query), sort: sortParameter(sort) }))
+    for (const each of typeof value === "string" ? [value] : (value ?? [])) search.append(name, each);
+  return search.size > 0 ? `/?${search.toString()}` : "/";
 }
 
 /** The path of a job's page. */

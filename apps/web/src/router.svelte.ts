@@ -23,12 +23,12 @@ export class Router {
     this.#url = new URL(location.href);
   }
 
-  /** Sets or removes parameters of the URL, without a step in the history. */
-  amend(parameters: Readonly<Record<string, string | undefined>>): void {
+  /** Sets or removes parameters of the URL, without a step in the history. One with several values stands there several times. */
+  amend(parameters: Readonly<Record<string, string | readonly string[] | undefined>>): void {
     const url = new URL(location.href);
     for (const [name, value] of Object.entries(parameters)) {
-      if (value === undefined) url.searchParams.delete(name);
-      else url.searchParams.set(name, value);
+      url.searchParams.delete(name);
+      for (const each of typeof value === "string" ? [value] : (value ?? [])) url.searchParams.append(name, each);
     }
     history.replaceState(null, "", url);
     this.#url = url;

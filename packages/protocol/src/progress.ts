@@ -61,6 +61,7 @@ export function progressText(job: JobRecord, vitals: Vitals | undefined, nowMs: 
   switch (word) {
     case "Waiting": {
       if (wantedRun(job) === RunMode.PAUSE) return say("held", ` by ${asker(job)}, resume lets it start`);
+      if (job.retryAtUs > 0n) return say(...retryText(job, nowMs));
       return say("", vitals?.waitsFor ? `waits: ${vitals.waitsFor}` : "waits for a worker");
     }
     case "Starting":
@@ -143,6 +144,18 @@ function graceText(job: JobRecord, vitals: Vitals | undefined, nowMs: number): [
   if (leftMs === undefined || graceMs === 0) return ["", `waits for the worker, ${sinceAsked(job, nowMs)}${phase}`];
   if (leftMs === 0) return ["", `grace of ${duration(graceMs)} is over, waits for the worker's word${phase}`];
   return [`ends by itself within ${duration(leftMs)}`, `, then killed${phase}`];
+}
+
+/** When the next attempt begins, which one it is, and how the one before ended. */
+function retryText(job: JobRecord, nowMs: number): [strong: string, text: string] {
+  const leftMs = Number(job.retryAtUs) / 1000 - nowMs;
+  const most = job.retry?.mostAttempts ?? 0;
+  const which = most > 0 ? `, attempt ${job.tries + 1} of ${most}` : "";
+  const end = job.attempts.at(-1)?.end;
+  const exit = exitText(end);
+  const reason = end?.reason || job.reason;
+  const before = exit ? exit + more(reason, end) : reason;
+  return [leftMs > 0 ? `next try in ${duration(leftMs)}` : "next try now", which + (before ? ` · ${before}` : "")];
 }
 
 /** What a reason says beyond the exit that stands before it. */

@@ -1,22 +1,24 @@
-import type { JobRecord } from "@signalbox/protocol";
 import { untrack } from "svelte";
-import { countNew } from "./job-views.ts";
+import { idsOf } from "./list/id-sets.ts";
 
 /** Where a list of jobs is read from. */
 export interface HeldListOf {
-  /** The jobs in the order in which they belong now. */
-  order(): readonly JobRecord[];
-  /** The newest record of a job. */
-  record(id: string): JobRecord | undefined;
-  /** Whether rows keep their places: somebody points at them, or reads further down. */
+  /** Ids of the jobs, in the order in which they belong now. */
+  order(): readonly string[];
+  /** Whether the job still exists. Is not followed. */
+  exists(id: string): boolean;
+  /** Whether rows keep their places: somebody is among them, or reads further down. */
   isHeld(): boolean;
 }
 
-/** The rows of a table of jobs. While the list is held no row moves, each shows its newest state, and what is new waits to be shown. */
+/** The rows of a table of jobs, by id. While the list is held no row moves; what is new waits to be shown, and so does another order. */
 export class HeldList {
   readonly #of: HeldListOf;
-  #rows = $state.raw<readonly JobRecord[]>([]);
+  #rows = $state.raw<readonly string[]>([]);
+  /** The same ids, made when somebody asks. */
+  #shown: ReadonlySet<string> | undefined;
   #waiting = $state.raw(0);
+  #moved = $state.raw(false);
 
   /** To be made while a component is set up: it follows the order for as long as that exists. */
   constructor(of: HeldListOf) {
@@ -28,7 +30,7 @@ export class HeldList {
     });
   }
 
-  get rows(): readonly JobRecord[] {
+  get rows(): readonly string[] {
     return this.#rows;
   }
 
@@ -37,14 +39,36 @@ export class HeldList {
     return this.#waiting;
   }
 
-  /** Brings the rows into the order in which they belong, new ones included. */
-  show(): void {
-    this.#rows = this.#of.order();
-    this.#waiting = 0;
+  /** Whether rows would stand elsewhere, or not be there, if the list were not held. */
+  get moved(): boolean {
+    return this.#moved;
   }
 
-  #refresh(order: readonly JobRecord[]): void {
-    this.#waiting = countNew(order, this.#rows);
-    this.#rows = this.#rows.flatMap((job) => this.#of.record(job.id) ?? []);
+  /** Brings the rows into the order in which they belong, new ones included. */
+  show(): void {
+    this.#set(this.#of.order());
+    this.#waiting = 0;
+    this.#moved = false;
   }
+
+  #refresh(order: readonly string[]): void {
+    if (!this.#rows.every((id) => this.#of.exists(id))) this.#set(this.#rows.filter((id) => this.#of.exists(id)));
+    const shown = (this.#shown ??= idsOf(this.#rows));
+    let waiting = 0;
+    for (const id of order) if (!shown.has(id)) waiting++;
+    this.#waiting = waiting;
+    this.#moved = order.length - waiting !== this.#rows.length || isMoved(this.#rows, order, shown);
+  }
+
+  #set(rows: readonly string[]): void {
+    this.#rows = rows;
+    this.#shown = undefined;
+  }
+}
+
+/** Whether the rows are in another order than in `order`, new ones left out. */
+function isMoved(rows: readonly string[], order: readonly string[], shown: ReadonlySet<string>): boolean {
+  let at = 0;
+  for (const id of order) if (shown.has(id) && rows[at++] !== id) return true;
+  return false;
 }

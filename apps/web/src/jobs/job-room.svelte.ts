@@ -1,9 +1,11 @@
-import type { JobRecord, OfferedJobType, Subscription, Vitals, WatchResponse } from "@signalbox/protocol";
+import type { JobRecord, JobTrend, OfferedJobType, Subscription, Vitals, WatchResponse } from "@signalbox/protocol";
 import type { Watched } from "../live/watch-link.ts";
 import { countViews, type JobView } from "./job-views.ts";
 import { isOlder } from "./record-age.ts";
 
 /* eslint-disable svelte/prefer-svelte-reactivity -- read through #version, which changes at most a few times a second */
+
+const nothing: ReadonlySet<string> = new Set<string>();
 
 /**
  * What this tab knows of jobs: the newest record and vitals of each, and the types on offer. Components that read it are updated at
@@ -12,11 +14,17 @@ import { isOlder } from "./record-age.ts";
 export class JobRoom {
   readonly #records = new Map<string, JobRecord>();
   readonly #vitals = new Map<string, Vitals>();
+  readonly #trends = new Map<string, JobTrend>();
   readonly #listed = new Set<string>();
   /** Rises when records or vitals changed, and when records did: lists are sorted and counted for the latter alone. */
   #version = $state.raw(0);
   #recordsVersion = $state.raw(0);
   #recordsChanged = false;
+  #trendsVersion = $state.raw(0);
+  /** Records that changed since the newest version, and those that changed with it. */
+  #touched = new Set<string>();
+  #changed: ReadonlySet<string> = new Set<string>();
+  #labelled = $state.raw(false);
   #updatedMs = 0;
   #counted: { readonly version: number; readonly nowMs: number; readonly counts: Record<JobView, number> } | undefined;
   #complete = $state.raw(false);
@@ -49,6 +57,35 @@ export class JobRoom {
     return says ? measured : (kept ?? measured);
   }
 
+  /** What a job has printed in the last minutes; undefined: nothing, or the server has not said. */
+  trend(id: string): JobTrend | undefined {
+    void this.#trendsVersion;
+    return this.#trends.get(id);
+  }
+
+  /** How many jobs the list has. */
+  get size(): number {
+    void this.#recordsVersion;
+    return this.#listed.size;
+  }
+
+  /** Whether any job of the list has, or had, a label. */
+  get labelled(): boolean {
+    return this.#labelled;
+  }
+
+  /** The record of a job of the list, without following it. */
+  listed(id: string): JobRecord | undefined {
+    return this.#listed.has(id) ? this.#records.get(id) : undefined;
+  }
+
+  /** Which records of the list changed, came or went after `version`; undefined: all may have. And the version that this is about. */
+  changes(version: number): { readonly version: number; readonly ids: ReadonlySet<string> | undefined } {
+    const now = this.#recordsVersion;
+    if (version === now) return { version, ids: nothing };
+    return { version: now, ids: version === now - 1 ? this.#changed : undefined };
+  }
+
   /** All jobs of the list, in no order. */
   list(): JobRecord[] {
     void this.#recordsVersion;
@@ -75,7 +112,7 @@ export class JobRoom {
       id: "jobs",
       kind: (): Subscription["kind"] => ({
         case: "jobs",
-        value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: true, withTrends: false },
+        value: { $typeName: "signalbox.v1.JobsSubscription", withJobTypes: true, withTrends: true },
       }),
       apply: (message) => this.#applyList(message),
     };
@@ -86,6 +123,7 @@ export class JobRoom {
     const known = this.#records.get(job.id);
     if (known && isOlder(job, known)) return;
     this.#records.set(job.id, job);
+    this.#touched.add(job.id);
     this.#updateSoon();
   }
 
@@ -112,12 +150,10 @@ export class JobRoom {
         for (const job of message.value.records) {
           this.#records.set(job.id, job);
           this.#listed.add(job.id);
+          this.#touched.add(job.id);
+          if (!this.#labelled && Object.keys(job.labels).length > 0) this.#labelled = true;
         }
-        for (const id of message.value.gone) {
-          this.#listed.delete(id);
-          this.#records.delete(id);
-          this.#vitals.delete(id);
-        }
+        for (const id of message.value.gone) this.#forget(id);
         // While the first list comes in, it is shown as it grows, but not with each message.
         if (this.#complete) this.#updateSoon();
         else {
@@ -131,17 +167,30 @@ export class JobRoom {
       case "jobTypes":
         this.learnTypes(message.value.types);
         break;
+      case "trends":
+        for (const trend of message.value.trends) this.#trends.set(trend.jobId, trend);
+        this.#trendsVersion++;
+        break;
       case "caughtUp":
         this.#complete = true;
         this.#updateSoon();
         break;
       case "reset":
+        for (const id of this.#listed) this.#touched.add(id);
         this.#listed.clear();
         this.#complete = false;
         break;
       default:
         break;
     }
+  }
+
+  #forget(id: string): void {
+    this.#listed.delete(id);
+    this.#records.delete(id);
+    this.#vitals.delete(id);
+    this.#trends.delete(id);
+    this.#touched.add(id);
   }
 
   #updateSoon(): void {
@@ -170,7 +219,10 @@ export class JobRoom {
     this.#frame = 0;
     this.#updatedMs = performance.now();
     this.#version++;
-    if (this.#recordsChanged) this.#recordsVersion++;
+    if (!this.#recordsChanged) return;
     this.#recordsChanged = false;
+    this.#changed = this.#touched;
+    this.#touched = new Set();
+    this.#recordsVersion++;
   }
 }

@@ -1,6 +1,6 @@
-import { JobState, RunMode } from "@signalbox/protocol";
+import { JobState, RunMode, type JobRecord } from "@signalbox/protocol";
 import { expect, test } from "vitest";
-import { countViews, parseView, viewJobs, type JobView } from "./job-views.ts";
+import { comparePlaces, countViews, parseView, placing, type JobView } from "./job-views.ts";
 import { priorityValue } from "./priority.ts";
 import { jobRecord, runValue } from "./samples.ts";
 
@@ -26,6 +26,12 @@ const jobs = {
   doneEarly: jobRecord({ id: "done-early", state: JobState.SUCCEEDED, endedAtUs: us(nowMs - 4 * hour) }),
   doneYesterday: jobRecord({ id: "done-yesterday", state: JobState.CANCELED, endedAtUs: us(nowMs - 20 * hour) }),
 };
+
+function viewJobs(all: readonly JobRecord[], view: JobView, now: number) {
+  const place = placing(view, now);
+  const places = all.flatMap((job) => place(job) ?? []);
+  return places.sort(comparePlaces).map(({ job }) => job);
+}
 
 test("each view shows what its name says: what needs a person first, the ended last, the line in its order", () => {
   const shown = (view: JobView) => viewJobs(Object.values(jobs).reverse(), view, nowMs).map((job) => job.id);

@@ -2,7 +2,10 @@ import { JobState, type JobRecord } from "@signalbox/protocol";
 import { currentAttempt, seenState } from "./job-state.ts";
 import { wantedPriority } from "./priority.ts";
 
-/** The saved views of the jobs page, in the order in which they are shown. The id is what the URL says. */
+/**
+ * The saved views of the jobs page, in the order in which they are shown. The id is what the URL says. *Now* is what has not ended, or ended
+ * within two hours.
+ */
 export const jobViews = [
   { id: "now", label: "Now" },
   { id: "needs-you", label: "Needs you" },
@@ -20,12 +23,7 @@ export function parseView(text: string | null): JobView {
   return jobViews.find((view) => view.id === text)?.id ?? "now";
 }
 
-/** Whether a view shows a job. *Now* is what has not ended, or ended within two hours. `nowMs` is the server's clock. */
-export function inView(job: JobRecord, view: JobView, nowMs: number): boolean {
-  return isShown(factsOf(job), view, momentOf(nowMs));
-}
-
-/** How many jobs each view shows. */
+/** How many jobs each view shows at `nowMs` of the server's clock. */
 export function countViews(jobs: Iterable<JobRecord>, nowMs: number): Record<JobView, number> {
   const counts = { now: 0, "needs-you": 0, running: 0, waiting: 0, paused: 0, "ended-today": 0 };
   const moment = momentOf(nowMs);
@@ -36,31 +34,32 @@ export function countViews(jobs: Iterable<JobRecord>, nowMs: number): Record<Job
   return counts;
 }
 
-/**
- * The jobs that a view shows, in order: first what needs a person, then what is under way, running, paused, waiting (as the queue does:
- * higher priority, then the older job, first), then what has ended (newest first).
- */
-export function viewJobs(jobs: Iterable<JobRecord>, view: JobView, nowMs: number): JobRecord[] {
-  const moment = momentOf(nowMs);
-  const shown: { readonly job: JobRecord; readonly rank: number; readonly facts: JobFacts }[] = [];
-  for (const job of jobs) {
-    const facts = factsOf(job);
-    if (isShown(facts, view, moment)) shown.push({ job, facts, rank: isNeedy(facts, moment) ? 0 : facts.rank });
-  }
-  shown.sort(
-    (a, b) =>
-      a.rank - b.rank ||
-      b.facts.priority - a.facts.priority ||
-      b.facts.time - a.facts.time ||
-      (a.job.id < b.job.id ? -1 : 1),
-  );
-  return shown.map(({ job }) => job);
+/** Where a job stands among those of a view. */
+export interface Place {
+  readonly job: JobRecord;
+  readonly rank: number;
+  /** Of jobs that wait; of others it says nothing. */
+  readonly priority: number;
+  /** What decides among equals: greater comes first. */
+  readonly time: number;
 }
 
-/** How many of `jobs` are not among `known`. */
-export function countNew(jobs: readonly JobRecord[], known: readonly JobRecord[]): number {
-  const ids = new Set(known.map((job) => job.id));
-  return jobs.reduce((count, job) => count + (ids.has(job.id) ? 0 : 1), 0);
+/** What says where jobs stand in a view at `nowMs`; of a job that the view does not show it says undefined. */
+export function placing(view: JobView, nowMs: number): (job: JobRecord) => Place | undefined {
+  const moment = momentOf(nowMs);
+  return (job) => {
+    const facts = factsOf(job);
+    if (!isShown(facts, view, moment)) return undefined;
+    return { job, rank: isNeedy(facts, moment) ? 0 : facts.rank, priority: facts.priority, time: facts.time };
+  };
+}
+
+/**
+ * The order of a view: first what needs a person, then what is under way, running, paused, waiting (as the queue does: higher priority,
+ * then the older job, first), then what has ended (newest first).
+ */
+export function comparePlaces(a: Place, b: Place): number {
+  return a.rank - b.rank || b.priority - a.priority || b.time - a.time || (a.job.id < b.job.id ? -1 : 1);
 }
 
 /** What places a job in views, whatever the time is. */

@@ -15,7 +15,11 @@ export class PinnedWorkers implements Watched {
 
   /** To be made while a component is set up. `shown` are the jobs on the page. */
   constructor(live: Live, shown: () => readonly JobRecord[]) {
-    const needed = $derived(shown().some((job) => job.workerId !== "" && canRetry(job)));
+    // From then on as long as the page is there: a row that is scrolled out of sight opens no other stream.
+    let needed = $state(false);
+    $effect(() => {
+      if (!needed && shown().some((job) => job.workerId !== "" && canRetry(job))) needed = true;
+    });
     $effect(() => (needed ? live.follow(this) : undefined));
   }
 

@@ -5,7 +5,7 @@ export type KeyMap = Readonly<Record<string, () => void>>;
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof Element)) return false;
   if (target.closest("dialog")) return true;
-  return target.matches("input, textarea, select, [contenteditable]");
+  return target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
 }
 
 /** The function of a pressed key; undefined if the map has none, something is typed, or a modifier makes it the browser's. */
