@@ -137,6 +137,14 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .addOption(new Option("--level <level>", "lowest level that it sends").choices(levelChoices))
       .option("--paused", "hold it in the queue until it is resumed")
       .option("--worker <worker>", "the only worker that may run it")
+      .option("--selector <key=value>", "label that a worker must have to run it; may be repeated", collect)
+      .option("--attempts <number>", "try it so often in all when it fails (default: as its type says)", positiveNumber)
+      .addOption(
+        durationOption("--back-off <time>", "with --attempts: wait before the second; twice as long each time"),
+      )
+      .option("--retry-lost", "with --attempts: also when its worker is lost for 45 s")
+      .addOption(durationOption("--deadline <time>", "how long an attempt may run (default: as its type says)"))
+      .option("--deadline-while-paused", "with --deadline: its clock runs on while the job is paused")
       .option("-f, --follow", "print its log until it has ended")
       .option("--wait", "wait until it has ended"),
     async (invocation, type: string, words: string[], options: object) =>
@@ -313,6 +321,20 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .description("Lets a worker have work again.")
       .addArgument(worker()),
     async (invocation, id: string) => (await import("./verbs/workers.ts")).undrain(invocation, id),
+  );
+  verb(
+    program
+      .command("limits")
+      .summary("list or set how many jobs may run at the same time")
+      .description(
+        "Lists how many jobs of a type or with a label may run at the same time, how many do, and how many wait for that. `set` replaces " +
+          "what a worker declares for its type; `lift` takes back what was set.",
+      )
+      .addArgument(new Argument("[action]", "what to do").choices(["list", "set", "lift"]).default("list"))
+      .argument("[limit]", "type=NAME, label=KEY=VALUE, or label=KEY for each value of a label")
+      .argument("[number]", "with set: how many"),
+    async (invocation, action: "list" | "set" | "lift", what: string | undefined, number: string | undefined) =>
+      (await import("./verbs/limits.ts")).limits(invocation, action, what, number),
   );
   verb(
     program

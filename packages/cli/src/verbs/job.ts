@@ -13,6 +13,7 @@ import { bytes, clock, duration, exact, moment, plural, step, unknown } from "@s
 import { seenState, type LeverName } from "@signalbox/protocol/job-state";
 import { exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
+import { policyFacts } from "../job-policies.ts";
 import { enumWord, jobJson } from "../json.ts";
 import { leverWords, valueWords } from "../lever-values.ts";
 import { resolveJob } from "../resolve-job.ts";
@@ -47,6 +48,7 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
     ],
     ["Started", `${moment(Number(job.createdAtUs))} by ${sanitise(job.createdBy?.name ?? "")}`],
   ];
+  facts.push(...policyFacts(job));
   if (job.endedAtUs > 0n)
     facts.push([
       "Ended",

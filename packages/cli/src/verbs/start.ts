@@ -5,6 +5,7 @@ import { duration } from "@signalbox/protocol/format";
 import { seenState } from "@signalbox/protocol/job-state";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
+import { policiesOf, type PolicyOptions } from "../job-policies.ts";
 import { jobJson } from "../json.ts";
 import { parseLabels } from "../labels.ts";
 import { levelValue, priorityValue, runValue, speedValue } from "../lever-values.ts";
@@ -17,7 +18,7 @@ import { linkWords, watch, type Followed } from "../watch.ts";
 import { progressWords } from "./jobs.ts";
 import { followLog } from "./logs.ts";
 
-export interface StartOptions {
+export interface StartOptions extends PolicyOptions {
   readonly parameters?: string;
   readonly name?: string;
   readonly label?: string[];
@@ -40,6 +41,7 @@ export async function start(
   const { out } = invocation;
   const levers = leversOf(options);
   const labels = parseLabels(options.label ?? []);
+  const policies = policiesOf(options);
   const given = options.parameters === undefined ? {} : await readParameters(options.parameters, process.stdin);
   const room = await invocation.room();
   const offered = words.length === 0 ? [] : (await room.call("Not started", () => room.jobs.listJobTypes({}))).types;
@@ -52,6 +54,7 @@ export async function start(
     labels,
     levers,
     workerId: options.worker ?? "",
+    ...policies,
   };
   const { job } = await room.call("Not started", () => room.jobs.startJob(request));
   if (!job) throw new CliError(exitCodes.failed, "Not started: the server did not say which job it is.");
