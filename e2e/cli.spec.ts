@@ -463,7 +463,7 @@ test("what goes wrong is said in a line or two, with a code for scripts", async 
     [["jobs", "--wrong"], {}, 2, "unknown option '--wrong'"],
     [["speed", "x", "0"], {}, 2, "'0' is no speed."],
     [["cancel", "x", "--grace", "10"], {}, 2, "'10' is no duration."],
-    [["level", "x", "loud"], {}, 2, "Allowed choices are trace"],
+    [["level", "x", "loud"], {}, 2, "'loud' is no level."],
     [["logs", "x", "--raw", "--json"], {}, 2, "--raw prints the exact bytes"],
   ];
   for (const [args, env, code, said] of cases) {

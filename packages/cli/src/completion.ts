@@ -3,6 +3,7 @@ import { findAddress } from "./address.ts";
 import { propertyNames } from "./parameters.ts";
 import { openRoom, type Room } from "./room.ts";
 import { sanitise } from "./sanitise.ts";
+import { levelChoices } from "./words.ts";
 
 /** A word that fits, and what it is. */
 interface Candidate {
@@ -77,6 +78,8 @@ function forArgument(argument: Argument, operands: readonly string[]): Promise<C
   switch (argument.name()) {
     case "job":
       return live(jobNames);
+    case "job-or-level":
+      return live(async (room) => [...levelChoices.map((value) => ({ value, about: "" })), ...(await jobNames(room))]);
     case "type":
       return live(typeNames);
     case "worker":

@@ -27,6 +27,12 @@ export class Invocation {
   /** What to say when the run is interrupted: what stands, what goes on. */
   interruptedNote = "";
 
+  /**
+   * The verb ends by itself when the signal aborts, having taken back what it can, and says how it went; a second signal ends it at once.
+   * Else it is left where it is.
+   */
+  endsItself = false;
+
   /** Aborts with Interrupted. */
   get signal(): AbortSignal {
     return this.#abort.signal;
@@ -46,13 +52,15 @@ export class Invocation {
    * that deals with signals itself is run without this.
    */
   async interruptible(run: () => Promise<number>): Promise<number> {
-    const interrupt = (code: number) => () => this.#abort.abort(new Interrupted(code, this.interruptedNote));
+    const { promise: interrupted, reject } = Promise.withResolvers<never>();
+    const interrupt = (code: number) => () => {
+      const isFirst = !this.signal.aborted;
+      this.#abort.abort(new Interrupted(code, this.interruptedNote));
+      if (!isFirst || !this.endsItself) reject(this.signal.reason as Error);
+    };
     const onInterrupt = interrupt(exitCodes.interrupted);
     const onTerminate = interrupt(exitCodes.terminated);
     process.on("SIGINT", onInterrupt).on("SIGTERM", onTerminate);
-    const interrupted = new Promise<never>((_, reject) => {
-      this.signal.addEventListener("abort", () => reject(this.signal.reason as Error), { once: true });
-    });
     try {
       return await Promise.race([run(), interrupted]);
     } finally {

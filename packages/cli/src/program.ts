@@ -3,6 +3,7 @@ import { parseBytes } from "@signalbox/worker/spool-config";
 import { parseDuration } from "./durations.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { Invocation, type CommonOptions } from "./invocation.ts";
+import type { BulkAction } from "./verbs/bulk.ts";
 import type { RunOptions } from "./verbs/run.ts";
 import type { SpoolAction } from "./verbs/spool.ts";
 import type { SteerOptions } from "./verbs/steer.ts";
@@ -60,7 +61,9 @@ export function createProgram(version: string, run: ProgramRun): Command {
     });
   };
   const job = () => new Argument("<job>", "id, unique beginning of an id, or unique name");
-  const jobsArgument = () => new Argument("<job...>", "ids, unique beginnings of ids, or unique names");
+  const jobsArgument = () => new Argument("[job...]", "ids, unique beginnings of ids, or unique names");
+  const jobsAnd = (name: string, value: string) =>
+    new Argument(`[${name}...]`, `jobs, by id, unique beginning of an id, or unique name, and last ${value}`);
   const worker = () => new Argument("<worker>", "name of a worker");
 
   program
@@ -197,20 +200,20 @@ export function createProgram(version: string, run: ProgramRun): Command {
 
   const steer = async () => import("./verbs/steer.ts");
   verb(
-    withReceipt(program.command("pause").summary("make jobs stand still").addArgument(jobsArgument()))
+    withMany(withReceipt(program.command("pause").summary("make jobs stand still").addArgument(jobsArgument())))
       .description("Makes jobs stand still at their next safe point; holds those that wait in the queue.")
       .addOption(durationOption("--for <time>", "for so long, then let them run again"))
       .option("--reason <text>", "why, for people"),
     async (invocation, refs: string[], options: SteerOptions) => (await steer()).pause(invocation, refs, options),
   );
   verb(
-    withReceipt(program.command("resume").summary("let jobs go on").addArgument(jobsArgument()))
+    withMany(withReceipt(program.command("resume").summary("let jobs go on").addArgument(jobsArgument())))
       .description("Lets jobs go on that stand still or are held.")
       .option("--reason <text>", "why, for people"),
     async (invocation, refs: string[], options: SteerOptions) => (await steer()).resume(invocation, refs, options),
   );
   verb(
-    withReceipt(program.command("cancel").summary("end jobs").addArgument(jobsArgument()))
+    withMany(withReceipt(program.command("cancel").summary("end jobs").addArgument(jobsArgument())))
       .description("Ends jobs. A second cancel may shorten the grace. Waits for the end: the grace and 5 s.")
       .addOption(
         durationOption("--grace <time>", "how long a job may take to end by itself; 0: at once (default: 10s)"),
@@ -219,31 +222,29 @@ export function createProgram(version: string, run: ProgramRun): Command {
     async (invocation, refs: string[], options: SteerOptions) => (await steer()).cancel(invocation, refs, options),
   );
   verb(
-    withReceipt(program.command("speed").summary("set a job's speed").addArgument(job()))
+    withMany(withReceipt(program.command("speed").summary("set the speed of jobs")))
       .description("Sets how many items a second a job may do.")
-      .addArgument(new Argument("<items/s>", "items per second, or unlimited"))
+      .usage("[options] [job...] <items/s>")
+      .addArgument(jobsAnd("job", "items per second, or unlimited"))
       .addOption(durationOption("--for <time>", "for so long, then back to what it was")),
-    async (invocation, ref: string, text: string, options: SteerOptions) =>
-      (await steer()).speed(invocation, ref, text, options),
+    async (invocation, words: string[], options: SteerOptions) => (await steer()).speed(invocation, words, options),
   );
   verb(
-    withReceipt(program.command("level").summary("set the lowest level that a job sends").addArgument(job()))
+    withMany(withReceipt(program.command("level").summary("set the lowest level that jobs send")))
       .description("Sets the lowest level of lines that a job sends.")
-      .addArgument(
-        new Argument("<level>", "a level, or 0 (error), 1 (info), 2 (debug)").choices([...levelChoices, "0", "1", "2"]),
-      )
+      .usage("[options] [job...] <level>")
+      .addArgument(jobsAnd("job-or-level", "a level, or 0 (error), 1 (info), 2 (debug)"))
       .addOption(durationOption("--for <time>", "for so long, then back to what it was")),
-    async (invocation, ref: string, text: string, options: SteerOptions) =>
-      (await steer()).level(invocation, ref, text, options),
+    async (invocation, words: string[], options: SteerOptions) => (await steer()).level(invocation, words, options),
   );
   verb(
-    withReceipt(program.command("priority").summary("set a waiting job's place in the queue").addArgument(job()))
+    withMany(withReceipt(program.command("priority").summary("set the place of waiting jobs in the queue")))
       .description("Sets the place of a waiting job in the queue. Refused for a job that runs.")
-      .addArgument(new Argument("<number>", "-100 to 100; higher goes first, 0 is normal"))
+      .usage("[options] [job...] <number>")
+      .addArgument(jobsAnd("job", "a number from -100 to 100; higher goes first, 0 is normal"))
       // So that -5 is a number, not an option.
       .allowUnknownOption(),
-    async (invocation, ref: string, text: string, options: SteerOptions) =>
-      (await steer()).priority(invocation, ref, text, options),
+    async (invocation, words: string[], options: SteerOptions) => (await steer()).priority(invocation, words, options),
   );
   verb(
     withReceipt(program.command("set").summary("change a job's parameters").addArgument(job()))
@@ -264,12 +265,27 @@ export function createProgram(version: string, run: ProgramRun): Command {
       (await import("./verbs/retry.ts")).withdraw(invocation, ref, generation),
   );
   verb(
+    withMany(program.command("retry").summary("run jobs again").addArgument(jobsArgument())).description(
+      "Queues another attempt of jobs that failed, were canceled, or have been lost for 45 s.",
+    ),
+    async (invocation, refs: string[], options: SteerOptions) =>
+      (await import("./verbs/retry.ts")).retry(invocation, refs, options),
+  );
+  verb(
     program
-      .command("retry")
-      .summary("run a job again")
-      .description("Queues another attempt of a job that failed, was canceled, or has been lost for 45 s.")
-      .addArgument(job()),
-    async (invocation, ref: string) => (await import("./verbs/retry.ts")).retry(invocation, ref),
+      .command("bulk")
+      .summary("look after commands to many jobs")
+      .description(
+        "Lists the commands to many jobs of the last day, shows what became of each job, takes them back while they are held, stops them " +
+          "half-way, or does not hold them any longer.",
+      )
+      .addArgument(
+        new Argument("[action]", "what to do").choices(["list", "show", "undo", "stop", "release"]).default("list"),
+      )
+      .argument("[id]", "which, as the list has it")
+      .option("--wide", "do not cut columns to the width of the terminal"),
+    async (invocation, action: BulkAction, id: string | undefined, options: object) =>
+      (await import("./verbs/bulk.ts")).bulk(invocation, action, id, options),
   );
   verb(
     program
@@ -440,6 +456,34 @@ function withReceipt(command: Command): Command {
   return command
     .option("--no-wait", "do not wait until the worker has put it into effect")
     .addOption(durationOption("--timeout <time>", "wait for at most so long (default: 10s)"));
+}
+
+/** Options of verbs that may command many jobs. */
+function withMany(command: Command): Command {
+  const many = (flags: string, about: string) => new Option(flags, about).helpGroup("Options for many jobs:");
+  const states = many("--state <state>", "all in this state; may be repeated").choices(stateWords);
+  return command
+    .addOption(
+      states.argParser((word: string, before: string[] | undefined) => {
+        if (!stateWords.some((each) => each === word))
+          throw new InvalidArgumentError(`Allowed choices are ${stateWords.join(", ")}.`);
+        return collect(word, before);
+      }),
+    )
+    .addOption(many("--type <type>", "all of this type"))
+    .addOption(
+      many("--label <key=value>", "all with this label, or with key alone; may be repeated").argParser(collect),
+    )
+    .addOption(many("--worker <worker>", "all whose newest attempt is this worker's"))
+    .addOption(many("--text <text>", "all with this in their name or id"))
+    .addOption(many("--all", "all"))
+    .addOption(many("-y, --yes", "do not ask"))
+    .addOption(
+      durationOption("--hold <time>", "how long it is held and can be undone; 0: not at all (default: 5s)").helpGroup(
+        "Options for many jobs:",
+      ),
+    )
+    .addOption(many("--rate <jobs/s>", "at most so many jobs a second (default: 100)").argParser(positiveNumber));
 }
 
 function durationOption(flags: string, description: string): Option {

@@ -1,6 +1,6 @@
 import { Code, ConnectError, createClient, type Client } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { JobService, LiveService, LogService } from "@signalbox/protocol";
+import { AuditService, BulkService, JobService, LiveService, LogService, RunService } from "@signalbox/protocol";
 import { Http2Sessions } from "@signalbox/worker/http2-sessions";
 import type { Address } from "./address.ts";
 import { couldNotConnect, explain } from "./explain.ts";
@@ -15,8 +15,11 @@ const largestMessage = 16 * 1024 * 1024;
 export interface Room {
   readonly address: Address;
   readonly jobs: Client<typeof JobService>;
+  readonly bulks: Client<typeof BulkService>;
   readonly logs: Client<typeof LogService>;
   readonly live: Client<typeof LiveService>;
+  readonly audit: Client<typeof AuditService>;
+  readonly run: Client<typeof RunService>;
   /**
    * Calls once, and again where the answer was lost on the way: for calls that have one effect however often they arrive. `what` did
    * not happen if it throws CliError.
@@ -45,8 +48,11 @@ export async function openRoom(address: Address): Promise<Room> {
   return {
     address,
     jobs: createClient(JobService, transport),
+    bulks: createClient(BulkService, transport),
     logs: createClient(LogService, transport),
     live: createClient(LiveService, transport),
+    audit: createClient(AuditService, transport),
+    run: createClient(RunService, transport),
     async call(what, act) {
       try {
         try {

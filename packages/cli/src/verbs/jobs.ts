@@ -9,6 +9,7 @@ import { LiveTable } from "../live-table.ts";
 import type { Output, Style } from "../output.ts";
 import { jobPages, pageSize, type FoundJob } from "../resolve-job.ts";
 import { sanitise } from "../sanitise.ts";
+import { statesOf } from "../states.ts";
 import { tableLines, type Column } from "../table.ts";
 import type { StateChoice } from "../words.ts";
 import { linkWords, watch, type Followed } from "../watch.ts";
@@ -22,19 +23,6 @@ export interface JobsOptions {
   /** Nothing is cut to the width of the terminal. */
   readonly wide?: boolean;
 }
-
-/** States by the words that --state takes. */
-const statesOf: Readonly<Record<StateChoice, readonly JobState[]>> = {
-  waiting: [JobState.QUEUED],
-  running: [JobState.RUNNING],
-  paused: [JobState.PAUSED],
-  succeeded: [JobState.SUCCEEDED],
-  failed: [JobState.FAILED],
-  canceled: [JobState.CANCELED],
-  lost: [JobState.LOST],
-  active: [JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.LOST],
-  ended: [JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED],
-};
 
 /** Lists jobs, newest first. */
 export async function jobs(invocation: Invocation, options: JobsOptions): Promise<number> {

@@ -2,14 +2,21 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { CommandSchema, type JobRecord } from "@signalbox/protocol";
 import { isOpen } from "@signalbox/protocol/job-state";
+import { hasFilter } from "../bulk-selection.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { jobJson } from "../json.ts";
 import { resolveJob } from "../resolve-job.ts";
 import { sanitise } from "../sanitise.ts";
+import type { ManyOptions } from "./many.ts";
 
-/** Queues another attempt of a job that has ended or is lost. */
-export async function retry(invocation: Invocation, ref: string): Promise<number> {
+/** Queues another attempt of a job that has ended or is lost, or of many. */
+export async function retry(invocation: Invocation, refs: string[], options: ManyOptions): Promise<number> {
+  const [ref] = refs;
+  if (refs.length !== 1 || ref === undefined || hasFilter(refs, options)) {
+    const { bulkCommand, many } = await import("./many.ts");
+    return many(invocation, refs, { ...options, wait: false }, bulkCommand(undefined, options), "No new attempt");
+  }
   const room = await invocation.room();
   const { job } = await resolveJob(room, ref);
   const request = { requestId: randomUUID(), jobId: job.id };

@@ -11,23 +11,22 @@ import {
   type LeverValue,
 } from "@signalbox/protocol";
 import { isOpen, setting } from "@signalbox/protocol/job-state";
+import { hasFilter } from "../bulk-selection.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { enumWord, receiptJson } from "../json.ts";
 import { lastingValue, levelValue, parametersValue, priorityValue, runValue, speedValue } from "../lever-values.ts";
 import { parseAssignments } from "../parameters.ts";
 import { followReceipt, outcomeWords, pendingWords, type Standing } from "../receipts.ts";
-import { resolveJobs, type FoundJob } from "../resolve-job.ts";
+import { resolveJob, type FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
+import type { ManyOptions } from "./many.ts";
 
 /** Options of the verbs that move a lever. Times in milliseconds. */
-export interface SteerOptions {
+export interface SteerOptions extends ManyOptions {
   readonly reason?: string;
   readonly grace?: number;
-  readonly for?: number;
-  readonly wait: boolean;
-  readonly timeout?: number;
 }
 
 const defaultGraceMs = 10_000;
@@ -38,34 +37,55 @@ const afterGraceMs = 5_000;
 const tries = 5;
 
 export function pause(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
-  return steer(invocation, refs, options, "Not paused", () => runValue(RunMode.PAUSE, options.reason));
+  return steerAll(invocation, refs, options, "Not paused", runValue(RunMode.PAUSE, options.reason));
 }
 
 export function resume(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
-  return steer(invocation, refs, options, "Not resumed", () => runValue(RunMode.RUN, options.reason));
+  return steerAll(invocation, refs, options, "Not resumed", runValue(RunMode.RUN, options.reason));
 }
 
 export function cancel(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
   const graceMs = options.grace ?? defaultGraceMs;
   const timeout = options.timeout ?? graceMs + afterGraceMs;
-  return steer(invocation, refs, { ...options, timeout }, "Not canceled", () =>
-    runValue(RunMode.CANCEL, options.reason, graceMs),
-  );
+  const value = runValue(RunMode.CANCEL, options.reason, graceMs);
+  return steerAll(invocation, refs, { ...options, timeout }, "Not canceled", value);
 }
 
-export function speed(invocation: Invocation, ref: string, text: string, options: SteerOptions): Promise<number> {
-  const value = speedValue(text);
-  return steer(invocation, [ref], options, "Speed not changed", () => value);
+export function speed(invocation: Invocation, words: string[], options: SteerOptions): Promise<number> {
+  const { refs, text } = valueLast(words, "items per second, or unlimited");
+  return steerAll(invocation, refs, options, "Speed not changed", speedValue(text));
 }
 
-export function level(invocation: Invocation, ref: string, text: string, options: SteerOptions): Promise<number> {
-  const value = levelValue(text);
-  return steer(invocation, [ref], options, "Log level not changed", () => value);
+export function level(invocation: Invocation, words: string[], options: SteerOptions): Promise<number> {
+  const { refs, text } = valueLast(words, "a level");
+  return steerAll(invocation, refs, options, "Log level not changed", levelValue(text));
 }
 
-export function priority(invocation: Invocation, ref: string, text: string, options: SteerOptions): Promise<number> {
-  const value = priorityValue(text);
-  return steer(invocation, [ref], options, "Priority not changed", () => value);
+export function priority(invocation: Invocation, words: string[], options: SteerOptions): Promise<number> {
+  const { refs, text } = valueLast(words, "a number from -100 to 100");
+  return steerAll(invocation, refs, options, "Priority not changed", priorityValue(text));
+}
+
+/** The value stands after the jobs. */
+function valueLast(words: readonly string[], what: string): { refs: string[]; text: string } {
+  const text = words.at(-1);
+  if (text === undefined) throw usageError(`The value is missing: give ${what} last.`);
+  return { refs: words.slice(0, -1), text };
+}
+
+/** Sets a lever of one job that is named, or of many. */
+async function steerAll(
+  invocation: Invocation,
+  refs: string[],
+  options: SteerOptions,
+  notDone: string,
+  value: LeverValue,
+): Promise<number> {
+  const [ref] = refs;
+  if (refs.length === 1 && ref !== undefined && !hasFilter(refs, options))
+    return steer(invocation, ref, options, notDone, () => value);
+  const { bulkCommand, many } = await import("./many.ts");
+  return many(invocation, refs, options, bulkCommand(value, options), notDone);
 }
 
 /** Sets some parameters and keeps the others; `unset` leaves some out. */
@@ -79,7 +99,7 @@ export async function set(
   if (words.length + unset.length === 0) throw usageError("Nothing to set: give key=value.");
   const room = await invocation.room();
   const { types } = await room.call("Parameters not changed", () => room.jobs.listJobTypes({}));
-  return steer(invocation, [ref], options, "Parameters not changed", (job) => {
+  return steer(invocation, ref, options, "Parameters not changed", (job) => {
     const schema = types.find(({ type }) => type?.name === job.type)?.type?.parametersSchema;
     const now = setting(job, "parameters")?.value?.value;
     const parameters = {
@@ -98,52 +118,35 @@ interface Result {
   readonly refusal: CliError | undefined;
 }
 
-/**
- * Sends one command to each of the jobs, follows them to their receipts, and says what became of each. The exit code is that of the
- * first job with which it did not go well.
- */
+/** Sends a command to a job, follows it to its receipt, and says what became of it. */
 async function steer(
   invocation: Invocation,
-  refs: string[],
+  ref: string,
   options: SteerOptions,
   notDone: string,
   makeValue: (job: JobRecord) => LeverValue,
 ): Promise<number> {
   const { out, signal } = invocation;
   const room = await invocation.room();
-  const found = await resolveJobs(room, refs);
+  const found = await resolveJob(room, ref);
   invocation.interruptedNote = "What was asked stands: signalbox job ID shows what becomes of it.";
-  let waiting = 0;
-  const results = await Promise.all(
-    found.map(async (each): Promise<Result> => {
-      try {
-        const { job, generation } = await sendOnTop(room, each.job, options.for, makeValue);
-        const sent = job.receipts.find((receipt) => receipt.generation === generation);
-        if (!options.wait)
-          return { found: each, standing: { receipt: sent, job, vitals: each.vitals }, refusal: undefined };
-        waiting++;
-        const standing = await followReceipt(room, job, generation, {
-          timeoutMs: options.timeout ?? defaultTimeoutMs,
-          signal,
-          onWait: (now) =>
-            out.status(
-              waiting > 1 ? `${waiting} jobs have not answered yet` : `${job.name}: ${pendingWords(now, Date.now())}`,
-            ),
-        });
-        waiting--;
-        return { found: each, standing, refusal: undefined };
-      } catch (error) {
-        if (!(error instanceof CliError)) throw error;
-        return { found: each, standing: undefined, refusal: error };
-      }
-    }),
-  );
-  let exitCode: number = exitCodes.ok;
-  for (const result of results) {
-    const code = await report(invocation, result, notDone, options.wait);
-    if (exitCode === exitCodes.ok) exitCode = code;
-  }
-  return exitCode;
+  const send = async (): Promise<Result> => {
+    try {
+      const { job, generation } = await sendOnTop(room, found.job, options.for, makeValue);
+      const sent = job.receipts.find((receipt) => receipt.generation === generation);
+      if (!options.wait) return { found, standing: { receipt: sent, job, vitals: found.vitals }, refusal: undefined };
+      const standing = await followReceipt(room, job, generation, {
+        timeoutMs: options.timeout ?? defaultTimeoutMs,
+        signal,
+        onWait: (now) => out.status(`${job.name}: ${pendingWords(now, Date.now())}`),
+      });
+      return { found, standing, refusal: undefined };
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      return { found, standing: undefined, refusal: error };
+    }
+  };
+  return report(invocation, await send(), notDone, options.wait);
 }
 
 /** Says what became of a command, and returns the exit code that it means. */
