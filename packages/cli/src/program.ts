@@ -149,7 +149,11 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .addOption(durationOption("--deadline <time>", "how long an attempt may run (default: as its type says)"))
       .option("--deadline-while-paused", "with --deadline: its clock runs on while the job is paused")
       .option("-f, --follow", "print its log until it has ended")
-      .option("--wait", "wait until it has ended"),
+      .option("--wait", "wait until it has ended")
+      .option("--input <file>", "send it a file, or - for standard input, and print its log until it has ended")
+      .option("--attach", "stay with it: its log and progress, and keys that steer it")
+      .option("--rate <events/s>", "with --attach: at most so many lines and other events a second", positiveRate)
+      .option("--cancel-on-close", "with --attach: cancel it when this ends before it does"),
     async (invocation, type: string, words: string[], options: object) =>
       (await import("./verbs/start.ts")).start(invocation, type, words, options),
   );
@@ -196,6 +200,26 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .option("--exit-code", "with --follow: end with the job's outcome"),
     async (invocation, ref: string, options: object) =>
       (await import("./verbs/logs.ts")).logs(invocation, ref, options),
+  );
+
+  verb(
+    program
+      .command("attach")
+      .summary("stay with a job: its log, its progress, and keys that steer it")
+      .description(
+        "Joins a job and stays with it until it has ended: prints its log, shows its progress on a terminal, and takes keys: p pause, " +
+          "r resume, c cancel (twice), + - speed, l log level, i a line of input, q leave, ? help. The exit code is the job's outcome.",
+      )
+      .addArgument(job())
+      .option("--from <line>", "begin at this line", positiveNumber)
+      .option("--tail <number>", "begin so many lines before the end (default: 10)", wholeNumber)
+      .option("--no-log", "print no lines")
+      .option("--rate <events/s>", "at most so many lines and other events a second", positiveRate)
+      .option("--cancel-on-close", "cancel the job when this ends before it does")
+      .option("--raw", "print the exact bytes of the log")
+      .option("--timestamps", "print the time of each line"),
+    async (invocation, ref: string, options: object) =>
+      (await import("./verbs/attach.ts")).attach(invocation, ref, options),
   );
 
   const steer = async () => import("./verbs/steer.ts");
@@ -514,6 +538,12 @@ function wholeNumber(text: string): number {
 function positiveNumber(text: string): number {
   if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError("Give a whole number from 1 on.");
   return Number(text);
+}
+
+function positiveRate(text: string): number {
+  const rate = /^\d{1,9}(?:\.\d{1,9})?$/.test(text) ? Number(text) : 0;
+  if (rate === 0) throw new InvalidArgumentError("Give a number of events a second, above 0.");
+  return rate;
 }
 
 function collect(value: string, before: string[] | undefined): string[] {

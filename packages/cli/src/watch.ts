@@ -19,11 +19,13 @@ export interface Followed {
   cursor: Uint8Array;
 }
 
+/** Word of the link. */
+export type LinkEvent =
+  { readonly kind: "away"; readonly reason: string } | { readonly kind: "live"; readonly awayMs: number };
+
 /** A step of what is followed, or word of the link. */
 export type WatchEvent =
-  | { readonly kind: "message"; readonly id: string; readonly message: WatchResponse["message"] }
-  | { readonly kind: "away"; readonly reason: string }
-  | { readonly kind: "live"; readonly awayMs: number };
+  { readonly kind: "message"; readonly id: string; readonly message: WatchResponse["message"] } | LinkEvent;
 
 /**
  * Follows things from their cursors on, over as many streams as it takes: where the link is lost it is made again, and nothing is
@@ -82,13 +84,13 @@ export async function* watch(
 }
 
 /** Why a stream was lost. One that was cut off is 'canceled' in the words of HTTP/2. */
-function lossWords(error: unknown): string {
+export function lossWords(error: unknown): string {
   const { code, rawMessage } = ConnectError.from(error);
   return code === Code.Canceled ? "the connection broke" : rawMessage;
 }
 
 /** Whether asking again would be answered the same. */
-function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown): boolean {
   return [
     Code.InvalidArgument,
     Code.NotFound,
@@ -99,7 +101,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** Word of the link, for standard error. */
-export function linkWords(event: Exclude<WatchEvent, { kind: "message" }>): string {
+export function linkWords(event: LinkEvent): string {
   return event.kind === "away"
     ? `Not live: ${sanitise(event.reason)}. Trying to connect again.`
     : `Live again after ${duration(event.awayMs)}.`;

@@ -1,11 +1,11 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { EndOutcome, JobState, Level, ReceiptState, RunMode, type JobRecord } from "@signalbox/protocol";
+import { EndOutcome, JobState, Level, RunMode, type JobRecord } from "@signalbox/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { StartSchema } from "@signalbox/protocol";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { TestRoom } from "../testing/open-test-room.ts";
 import { TestConsole } from "../testing/test-console.ts";
-import { appliedAll, type TestWorker } from "../testing/test-worker.ts";
+import type { TestWorker } from "../testing/test-worker.ts";
 
 let room: TestRoom;
 const consoles: TestConsole[] = [];
@@ -32,7 +32,7 @@ const runMode = ({ spec }: JobRecord) => {
 };
 
 /** Ends the attempt of a job, as its worker would. */
-async function finish(worker: TestWorker, jobId: string, endLine: bigint, outcome = EndOutcome.SUCCEEDED) {
+async function finish(worker: TestWorker, jobId: string, endLine: bigint, outcome: EndOutcome = EndOutcome.SUCCEEDED) {
   const { attempts } = await room.get(jobId);
   const attempt = attempts.at(-1)?.number ?? 0;
   const spec = await worker.heard("spec", (each) => each.jobId === jobId && each.attempt === attempt);
@@ -147,7 +147,7 @@ describe("a console", () => {
     expect([...last.lines()]).toEqual([[3, "three"]]);
     const none = open({ jobId });
     await none.heard("done");
-    expect(none.all("log")).toEqual([]);
+    expect(none.all("log")).toMatchObject([{ attempt: 1, entries: [], firstLine: 4n, nextLine: 4n, skippedLines: 0n }]);
   });
 
   test("goes on with the next attempt from its first line, and does so from an attempt that it names", async () => {
@@ -177,9 +177,9 @@ describe("a console", () => {
     expect([[...later.lines(1)], [...later.lines(2)]]).toEqual([[[2, "two"]], [[1, "eins"]]]);
   });
 
-  test.each([
+  test.each<[string, (each: TestConsole) => void, Code]>([
     ["does not begin with start", (each: TestConsole) => each.say({ case: "pause", value: {} }), Code.InvalidArgument],
-    ["starts an unknown type", (each: TestConsole) => each.say({ case: "start", value: { type: "no" } }), 3],
+    ["starts an unknown type", (each: TestConsole) => each.say({ case: "start", value: { type: "no" } }), Code.InvalidArgument],
     [
       "joins an unknown job",
       (each: TestConsole) => each.say({ case: "start", value: { jobId: "j-no" } }),

@@ -1,21 +1,24 @@
 import { randomUUID } from "node:crypto";
+import type { JsonObject } from "@bufbuild/protobuf";
 import type { JobRecord, LeverValue } from "@signalbox/protocol";
 import { RunMode } from "@signalbox/protocol";
-import { duration } from "@signalbox/protocol/format";
 import { seenState } from "@signalbox/protocol/job-state";
-import { CliError, exitCodes } from "../exit-codes.ts";
+import { endWords } from "../end-words.ts";
+import { CliError, exitCodes, usageError } from "../exit-codes.ts";
+import { openInput, type InputSource } from "../input-source.ts";
 import type { Invocation } from "../invocation.ts";
 import { policiesOf, type PolicyOptions } from "../job-policies.ts";
 import { jobJson } from "../json.ts";
 import { parseLabels } from "../labels.ts";
 import { levelValue, priorityValue, runValue, speedValue } from "../lever-values.ts";
 import { outcomeCode } from "../outcome-code.ts";
-import { parseAssignments, readParameters } from "../parameters.ts";
+import { parseAssignments, propertySchema, readParameters } from "../parameters.ts";
 import type { FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
 import { linkWords, watch, type Followed } from "../watch.ts";
 import { progressWords } from "./jobs.ts";
+import { feed } from "./feed.ts";
 import { followLog } from "./logs.ts";
 
 export interface StartOptions extends PolicyOptions {
@@ -29,9 +32,17 @@ export interface StartOptions extends PolicyOptions {
   readonly worker?: string;
   readonly follow?: boolean;
   readonly wait?: boolean;
+  readonly input?: string;
+  readonly attach?: boolean;
+  /** With `attach`: events a second. */
+  readonly rate?: number;
+  readonly cancelOnClose?: boolean;
 }
 
-/** Starts a job; with `follow` prints its log to its end, with `wait` waits for it. Then the exit code is the job's outcome. */
+/**
+ * Starts a job; with `follow` prints its log to its end, with `wait` waits for it, with `input` sends it a file meanwhile. Then the exit code
+ * is the job's outcome.
+ */
 export async function start(
   invocation: Invocation,
   type: string,
@@ -39,18 +50,30 @@ export async function start(
   options: StartOptions,
 ): Promise<number> {
   const { out } = invocation;
+  if (options.attach && (options.follow || options.wait || options.input !== undefined))
+    throw usageError("--attach goes with none of --follow, --wait and --input: it does what they do.");
+  if (!options.attach && (options.rate !== undefined || options.cancelOnClose))
+    throw usageError("--rate and --cancel-on-close need --attach.");
   const levers = leversOf(options);
   const labels = parseLabels(options.label ?? []);
   const policies = policiesOf(options);
+  if (options.input === "-" && options.parameters === "-")
+    throw usageError("Standard input can be the input or the parameters, not both.");
   const given = options.parameters === undefined ? {} : await readParameters(options.parameters, process.stdin);
+  const source = options.input === undefined ? undefined : await openInput(options.input);
+  const follow = options.follow || source !== undefined;
   const room = await invocation.room();
-  const offered = words.length === 0 ? [] : (await room.call("Not started", () => room.jobs.listJobTypes({}))).types;
-  const schema = offered.find((each) => each.type?.name === type)?.type?.parametersSchema;
+  const asks = words.length > 0 || source !== undefined;
+  const offered = asks ? (await room.call("Not started", () => room.jobs.listJobTypes({}))).types : [];
+  const offer = offered.find((each) => each.type?.name === type)?.type;
+  const schema = offer?.parametersSchema;
+  if (source && offer && !offer.takesInput)
+    throw new CliError(exitCodes.failed, `Not started: jobs of type ${sanitise(type)} take no input.`);
   const request = {
     requestId: randomUUID(),
     type,
     name: options.name ?? "",
-    parameters: { ...given, ...parseAssignments(words, schema) },
+    parameters: { ...lengthOf(source, schema), ...given, ...parseAssignments(words, schema) },
     labels,
     levers,
     workerId: options.worker ?? "",
@@ -59,19 +82,30 @@ export async function start(
   const { job } = await room.call("Not started", () => room.jobs.startJob(request));
   if (!job) throw new CliError(exitCodes.failed, "Not started: the server did not say which job it is.");
   if (out.json) {
-    if (!options.wait || options.follow) await out.object(jobJson({ job, vitals: undefined }));
+    if (!options.wait || follow) await out.object(jobJson({ job, vitals: undefined }));
   } else if (out.quiet) await out.line(job.id);
   else {
     const said = `started ${sanitise(job.name)}: ${job.id}`;
-    if (options.follow) out.note(said);
+    if (follow || options.attach) out.note(said);
     else await out.line(said);
   }
-  if (!options.follow && !options.wait) return exitCodes.ok;
+  if (options.attach) return (await import("./attach.ts")).attachTo(invocation, room, job, options, true);
+  if (!follow && !options.wait) return exitCodes.ok;
   invocation.interruptedNote = `The job goes on: signalbox job ${job.id}`;
-  const ended = options.follow ? await followLog(invocation, room, job, {}) : await waitForEnd(invocation, room, job);
+  const ended = source
+    ? await feed(invocation, room, job, source)
+    : follow
+      ? await followLog(invocation, room, job, {})
+      : await waitForEnd(invocation, room, job);
   if (out.json) await out.object(jobJson({ job: ended, vitals: undefined }));
   else out.note(endWords(ended));
   return outcomeCode(ended);
+}
+
+/** How long the input is, for a type that wants to know: as its parameter `bytes_total`. */
+function lengthOf(source: InputSource | undefined, schema: JsonObject | undefined): JsonObject {
+  const isKnown = source?.total !== undefined && propertySchema(schema, "bytes_total") !== undefined;
+  return isKnown ? { bytes_total: source.total } : {};
 }
 
 function leversOf(options: StartOptions): LeverValue[] {
@@ -106,9 +140,4 @@ async function waitForEnd({ out, signal }: Invocation, room: Room, start: JobRec
   }
   signal.throwIfAborted();
   return found.job;
-}
-
-function endWords(job: JobRecord): string {
-  const ran = job.startedAtUs > 0n ? ` after ${duration(Number(job.endedAtUs - job.startedAtUs) / 1000)}` : "";
-  return `${sanitise(job.name)}: ${seenState(job).word.toLowerCase()}${ran}${job.reason ? `: ${sanitise(job.reason)}` : ""}`;
 }

@@ -20,14 +20,15 @@ const lastLinesMs = 2_000;
 
 /** Where a console's log begins. */
 export interface LogStart {
-  /** 0: at the first attempt to come. */
-  readonly attempt: number;
+  /** In the attempt that comes after this one; it may be one to come. */
+  readonly after: number;
   readonly fromLine: number;
 }
 
 /**
- * The lines of a job as a console gets them: of one attempt after the other, in order, each once, until the job has ended. Without a limit
- * none is left out, and a reader that is slow is behind; with one, lines that do not fit are left out and counted.
+ * The lines of a job as a console gets them: of one attempt after the other, in order, each once, until the job has ended. Where they
+ * begin is said at once, so that a client that loses its stream knows where to go on. Without a limit none is left out, and a reader that is
+ * slow is behind; with one, lines that do not fit are left out and counted.
  */
 export async function* consoleLog(
   { logs, store }: Pick<LiveParts, "logs" | "store">,
@@ -37,7 +38,10 @@ export async function* consoleLog(
   signal: AbortSignal,
 ): AsyncGenerator<ConsoleLog> {
   const jobId = view.record.id;
-  let attempt: number | undefined = start.attempt || (await view.attemptAfter(0, signal));
+  let attempt = await view.attemptAfter(start.after, signal);
+  if (attempt === undefined) return;
+  gate.count(1);
+  yield delivery(attempt, start.fromLine, start.fromLine, start.fromLine);
   for (let next = start.fromLine; attempt !== undefined && !signal.aborted; next = 1) {
     const hurry = new Hurry(view, attempt);
     try {

@@ -154,12 +154,15 @@ export class Consoles {
   /** Where the log begins: at a line, so many before the end, at the end of a job that is joined, or at the first line. */
   async #logStart({ jobId, attempt: wanted, fromLine, lastLines }: Start, { record }: JobView): Promise<LogStart> {
     const newest = record.attempts.at(-1)?.number ?? 0;
+    const first = Math.max(1, Number(fromLine));
+    // The one that comes next: what a client asks for that has heard nothing of the log before it lost its stream.
+    if (wanted === newest + 1) return { after: newest, fromLine: first };
     if (wanted > newest) throw new Refused("not-found", `Job ${record.id} has no attempt ${wanted}.`);
     const attempt = wanted || newest;
-    if (fromLine > 0n) return { attempt, fromLine: Number(fromLine) };
-    if (jobId === "" || attempt === 0) return { attempt, fromLine: 1 };
+    const isAtEnd = fromLine === 0n && jobId !== "" && attempt > 0;
+    if (!isAtEnd) return { after: attempt - 1, fromLine: first };
     const end = await this.#parts.live.logs.end(record.id, attempt);
-    return { attempt, fromLine: Math.max(1, end.nextLine - lastLines) };
+    return { after: attempt - 1, fromLine: Math.max(1, end.nextLine - lastLines) };
   }
 
   async *#lines(

@@ -1,0 +1,74 @@
+/** What a key asks for while no line is typed. */
+export type Key =
+  "pause" | "resume" | "cancel" | "faster" | "slower" | "level" | "input" | "detach" | "interrupt" | "help";
+
+const keys: Readonly<Record<string, Key>> = {
+  p: "pause",
+  r: "resume",
+  c: "cancel",
+  "+": "faster",
+  "=": "faster",
+  "-": "slower",
+  l: "level",
+  i: "input",
+  q: "detach",
+  "\u0003": "interrupt",
+  "?": "help",
+};
+
+/** What keys do, for people. */
+export const keysHelp =
+  "p pause · r resume · c cancel · + - speed · l log level · i input, Ctrl+D ends it · q leave · ? these keys";
+
+/** What typing leads to. */
+export type Typed =
+  | { readonly kind: "key"; readonly key: Key }
+  /** A line for the job; or what is typed of it so far; undefined: it was given up. */
+  | { readonly kind: "line"; readonly text: string }
+  | { readonly kind: "typing"; readonly text: string | undefined }
+  /** The job's input is to be ended. */
+  | { readonly kind: "eof" };
+
+const escape = "\u001b";
+/** Longest line that can be typed, characters. */
+const longestLine = 4_096;
+/** A sequence of a key that has no letter: arrows and the like. */
+const sequence = new RegExp(`^${escape}(?:\\[[0-9;?]{0,16}[ -/]{0,4}[@-~]|O.)`);
+
+/** Makes keys and lines of what a terminal sends in raw mode. */
+export class Typing {
+  #line: string | undefined;
+
+  /** What a piece of what was typed leads to, in order. */
+  *take(text: string): Generator<Typed> {
+    for (let at = 0; at < text.length;) {
+      const skipped = sequence.exec(text.slice(at))?.[0].length ?? 0;
+      const char = String.fromCodePoint(text.codePointAt(at) ?? 0);
+      at += skipped || char.length;
+      if (skipped > 0) continue;
+      if (this.#line !== undefined) yield* this.#edit(this.#line, char);
+      else {
+        const key = keys[char];
+        if (key === "input") yield this.#typing("");
+        else if (key) yield { kind: "key", key };
+      }
+    }
+  }
+
+  *#edit(line: string, char: string): Generator<Typed> {
+    if (char === "\r" || char === "\n") {
+      this.#line = undefined;
+      yield { kind: "line", text: line };
+    } else if (char === "\u0004" && line === "") {
+      this.#line = undefined;
+      yield { kind: "eof" };
+    } else if (char === escape || char === "\u0003") yield this.#typing(undefined);
+    else if (char === "\u007f" || char === "\b") yield this.#typing([...line].slice(0, -1).join(""));
+    else if (char >= " " || char === "\t") yield this.#typing((line + char).slice(0, longestLine));
+  }
+
+  #typing(text: string | undefined): Typed {
+    this.#line = text;
+    return { kind: "typing", text };
+  }
+}
