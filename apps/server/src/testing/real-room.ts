@@ -2,8 +2,8 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
-import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
+import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
   ChunkLines,
@@ -12,11 +12,31 @@ import {
   LiveService,
   LogService,
   RunMode,
+  type HoldSchema,
+  type JobEntry,
   type JobRecord,
   type JobState,
+  type LeverValueSchema,
+  type Receipt,
 } from "@signalbox/protocol";
 import { expect } from "vitest";
 import { freePorts, runCommand, runProgram, type Program } from "../../../../scripts/programs.ts";
+
+type Lever = NonNullable<MessageInitShape<typeof LeverValueSchema>["value"]>;
+
+/** What a command says besides its lever. */
+interface CommandChoice {
+  readonly requestId?: string;
+  readonly ifGeneration?: bigint;
+  readonly deliverWithinMs?: bigint;
+  readonly hold?: MessageInitShape<typeof HoldSchema>;
+}
+
+/** Which program a worker process runs, and what its environment has besides. */
+interface WorkerChoice {
+  readonly program?: string;
+  readonly env?: Record<string, string>;
+}
 
 /** A server process that can be ended and started again, with processes of the test worker. Disposing kills all. */
 export class RealRoom implements AsyncDisposable {
@@ -25,13 +45,17 @@ export class RealRoom implements AsyncDisposable {
   readonly jobs: Client<typeof JobService>;
   readonly logs: Client<typeof LogService>;
   readonly live: Client<typeof LiveService>;
+  /** The port for workers. */
+  readonly workerPort: number;
   readonly #folder: string;
   readonly #env: Record<string, string>;
   readonly #programs: Program[] = [];
+  readonly #connect: () => Transport;
   #server: Program | undefined;
 
   private constructor(folder: string, data: string, port: number, workerPort: number) {
     this.#folder = folder;
+    this.workerPort = workerPort;
     this.data = data;
     this.operatorUrl = `http://127.0.0.1:${port}`;
     this.#env = {
@@ -48,7 +72,8 @@ export class RealRoom implements AsyncDisposable {
       request.header.set("authorization", `Bearer ${await this.token()}`);
       return next(request);
     };
-    const transport = createGrpcTransport({ baseUrl: this.#env.SIGNALBOX_URL ?? "", interceptors: [bearer] });
+    this.#connect = () => createGrpcTransport({ baseUrl: this.#env.SIGNALBOX_URL ?? "", interceptors: [bearer] });
+    const transport = this.#connect();
     this.jobs = createClient(JobService, transport);
     this.logs = createClient(LogService, transport);
     this.live = createClient(LiveService, transport);
@@ -77,12 +102,17 @@ export class RealRoom implements AsyncDisposable {
     return this.#server;
   }
 
-  /** Starts a worker process with the jobs of e2e/programs/test-worker.ts. */
-  async worker(id: string): Promise<Program> {
-    const worker = runProgram("e2e/programs/test-worker.ts", { ...this.#env, SIGNALBOX_WORKER_ID: id });
+  /** Starts a worker process with the jobs of e2e/programs/test-worker.ts, or of another program. */
+  async worker(id: string, { program = "test-worker", env = {} }: WorkerChoice = {}): Promise<Program> {
+    const worker = runProgram(`e2e/programs/${program}.ts`, { ...this.#env, SIGNALBOX_WORKER_ID: id, ...env });
     this.#programs.push(worker);
     await worker.printed(/started/);
     return worker;
+  }
+
+  /** Clients with connections of their own. */
+  moreConnections(count: number): Client<typeof JobService>[] {
+    return Array.from({ length: count }, () => createClient(JobService, this.#connect()));
   }
 
   async token(): Promise<string> {
@@ -101,6 +131,49 @@ export class RealRoom implements AsyncDisposable {
       levers: [{ value: { case: "run", value: { mode } } }],
     });
     return job?.id ?? "";
+  }
+
+  /** Starts a job, as soon as its type is known. */
+  async startJob(type: string, parameters: JsonObject = {}): Promise<string> {
+    await expect
+      .poll(async () => (await this.jobs.listJobTypes({})).types.map((each) => each.type?.name), { timeout: 30_000 })
+      .toContain(type);
+    const { job } = await this.jobs.startJob({ requestId: randomUUID(), type, parameters });
+    return job?.id ?? "";
+  }
+
+  /** Sets a lever, and returns its generation. */
+  async set(jobId: string, lever: Lever, more: CommandChoice = {}): Promise<bigint> {
+    const { requestId = randomUUID(), ...rest } = more;
+    const command = create(CommandSchema, { action: { case: "set", value: { value: lever } }, ...rest });
+    return (await this.jobs.sendCommand({ requestId, jobId, command })).generation;
+  }
+
+  /** The receipt of a command, if the job's record still has it. */
+  async receipt(jobId: string, generation: bigint): Promise<Receipt | undefined> {
+    return (await this.jobs.getJob({ jobId })).job?.receipts.find((each) => each.generation === generation);
+  }
+
+  /** All entries of a job's history. */
+  async history(jobId: string): Promise<JobEntry[]> {
+    const stop = new AbortController();
+    const entries: JobEntry[] = [];
+    const subscriptions = [{ id: "job", kind: { case: "job" as const, value: { jobId } } }];
+    try {
+      for await (const { message } of this.live.watch({ subscriptions }, { signal: stop.signal })) {
+        if (message.case === "entries") entries.push(...message.value.entries);
+        if (message.case === "caughtUp") break;
+      }
+    } finally {
+      stop.abort();
+    }
+    return entries;
+  }
+
+  /** What e2e/programs/journal-worker.ts has written of a job: 'ATTEMPT WORD' by line. */
+  async journal(jobId: string): Promise<string[]> {
+    const text = await readFile(join(this.#folder, "journal.txt"), "utf8").catch(() => "");
+    return text.split("\n").flatMap((line) => (line.startsWith(`${jobId} `) ? [line.slice(jobId.length + 1)] : []));
   }
 
   /** How many lines of a job are stored. */
