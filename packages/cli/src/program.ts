@@ -4,10 +4,11 @@ import { parseDuration } from "./durations.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { Invocation, type CommonOptions } from "./invocation.ts";
 import type { BulkAction } from "./verbs/bulk.ts";
+import type { AuditOptions } from "./verbs/audit.ts";
 import type { RunOptions } from "./verbs/run.ts";
 import type { SpoolAction } from "./verbs/spool.ts";
 import type { SteerOptions } from "./verbs/steer.ts";
-import { levelChoices, stateWords } from "./words.ts";
+import { actorChoices, auditChoices, levelChoices, stateWords } from "./words.ts";
 
 /** How a command line ended: the exit code is set by its verb. */
 export interface ProgramRun {
@@ -396,6 +397,31 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .option("--wide", "do not cut columns to the width of the terminal"),
     async (invocation, action: SpoolAction, names: string[], options: object) =>
       (await import("./verbs/spool.ts")).spool(invocation, action, names, options),
+  );
+  verb(
+    program
+      .command("audit")
+      .summary("print who did what, or check that nobody changed it")
+      .description(
+        "Prints who did what, oldest first: what was asked of jobs and what became of it, what was refused, sign-ins, drains, limits. " +
+          "verify checks the chains of all histories and ends with 1 if one does not hold.",
+      )
+      .addArgument(new Argument("[action]", "what to do").choices(["list", "verify"]).default("list"))
+      .option("--job <job>", "only of this job")
+      .option("--actor <text>", "only by actors whose name or address holds this text")
+      .addOption(new Option("--by <kind...>", "only by these kinds of actors").choices(actorChoices))
+      .addOption(new Option("--kind <kind...>", "only these kinds of rows").choices(auditChoices))
+      .option("--refused", "only what was refused")
+      .option("--text <text>", "only rows in whose words, job name or job id this text is")
+      .option("--since <time>", "not before: 10m, 2h (so long ago) or 2026-11-21T18:00")
+      .option("--until <time>", "before this time")
+      .option("--limit <number>", "the newest so many; 0: all", wholeNumber, 100)
+      .option("-f, --follow", "go on as it happens, until Ctrl+C")
+      .option("--wide", "do not cut columns to the width of the terminal"),
+    async (invocation, action: "list" | "verify", options: AuditOptions) => {
+      const verbs = await import("./verbs/audit.ts");
+      return action === "verify" ? verbs.verify(invocation) : verbs.audit(invocation, options);
+    },
   );
   verb(
     program

@@ -11,7 +11,6 @@ import {
   RunMode,
   StartJobRequestSchema,
   type AuditRow,
-  type WatchResponse,
 } from "@signalbox/protocol";
 import { pino } from "pino";
 import { expect, test } from "vitest";
@@ -165,17 +164,10 @@ test("who follows the view hears of new rows, and again of a row whose outcome c
   const heard: AuditRow[] = [];
   const stop = new AbortController();
   let caughtUp = false;
-  const subscriptions = [
-    {
-      id: "audit",
-      kind: { case: "audit", value: { filter: { kinds: [AuditKind.COMMAND, AuditKind.SIGN_IN] } } },
-    } as const,
-  ];
+  const filter = { kinds: [AuditKind.COMMAND, AuditKind.SIGN_IN] };
+  const subscriptions = [{ id: "audit", kind: { case: "audit" as const, value: { filter } } }];
   const watching = (async () => {
-    for await (const { message } of room.live.watch(
-      { subscriptions },
-      { signal: stop.signal },
-    )) {
+    for await (const { message } of room.live.watch({ subscriptions }, { signal: stop.signal })) {
       if (message.case === "caughtUp") caughtUp = true;
       if (message.case === "audit") heard.push(...message.value.rows);
     }

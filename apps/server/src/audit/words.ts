@@ -143,6 +143,9 @@ function reportWords(report: AttemptReport, before: JobRecord | undefined): { wo
   const attempt = `Attempt ${report.attempt}`;
   const { end } = report;
   if (end && known?.endedAtUs === 0n) return { words: `${attempt} ${ends[end.outcome]}`, reason: end.reason };
+  // The first word on all levers is no answer to a command.
+  if (known?.levers.length === 0 && report.levers.length > 0 && report.levers.every(isApplied))
+    return { words: `${attempt} took up its settings`, reason: "" };
   const decided = report.levers.filter((lever) => isNew(lever, known?.levers));
   if (decided.length > 0)
     return {
@@ -161,6 +164,10 @@ function isNew(report: LeverReport, known: readonly LeverReport[] | undefined): 
   const lever = report.value?.value.case;
   const same = known?.find((each) => each.value?.value.case === lever);
   return !same || same.generation !== report.generation || same.outcome !== report.outcome;
+}
+
+function isApplied({ outcome }: LeverReport): boolean {
+  return outcome === LeverOutcome.APPLIED || outcome === LeverOutcome.UNSPECIFIED;
 }
 
 function leverReportWords(report: LeverReport): string {
