@@ -42,6 +42,8 @@ export interface Row {
   /** SHA-256, a character a byte. */
   readonly digest: string;
   readonly repeated: number;
+  /** The line before which a command took effect; 0n: not known. */
+  atLine: bigint;
 }
 
 const nobody = create(ActorSchema);
@@ -67,7 +69,7 @@ export function jobRow(jobId: string, { entry, position, digest }: StoredEntry, 
     ...{ jobId, jobName: record?.name ?? "", attempt: attempt?.number ?? 0, words, reason, generation },
     onGeneration: before?.spec?.generation ?? 0n,
     ...{ outcome: ReceiptState.UNSPECIFIED, outcomeAt: 0, refused: false, code: 0, repeated: 0 },
-    ...{ requestId: entry.requestId, digest: Buffer.from(digest).toString("latin1") },
+    ...{ requestId: entry.requestId, digest: Buffer.from(digest).toString("latin1"), atLine: 0n },
   };
   if (receipt) follow(row, receipt);
   return row;
@@ -90,6 +92,7 @@ export function follow(row: Row, receipt: Receipt): boolean {
   const decidedAt = receipt.state in at ? at[receipt.state as keyof typeof at] : receipt.decidedAtUs;
   // The clock is read once for the decision and once for the entry.
   row.outcomeAt = Math.max(row.at, Number(decidedAt));
+  row.atLine = receipt.atLine;
   row.reason = receipt.reason || receipt.proof || row.reason;
   return true;
 }
@@ -116,7 +119,7 @@ export function auditRow(
     ...{ topic: auditTopic, position, at: Number(entry.atUs), actor: entry.actor ?? nobody, jobId },
     ...{ jobName: (jobId && nameOf(jobId)) || "", attempt: 0, onGeneration: 0n, generation: 0n },
     ...{ outcome: ReceiptState.UNSPECIFIED, outcomeAt: 0, reason: "", refused: false, code: 0, requestId: "" },
-    ...{ digest: Buffer.from(digest).toString("latin1"), repeated: 0 },
+    ...{ digest: Buffer.from(digest).toString("latin1"), repeated: 0, atLine: 0n },
   };
   switch (event.case) {
     case "refusal": {
