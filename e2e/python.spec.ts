@@ -380,3 +380,49 @@ test.describe("beside a server that misbehaves, a worker in Python", () => {
     expect([after.text, fenced.text]).toEqual(["one\ntwo\n", "one\n"]);
   });
 });
+
+/** Runs a program of e2e/python beside a server to its end. Returns what it prints, a line of JSON. */
+async function saw(signalbox: Signalbox, stubs: PythonStubs, program: string): Promise<Record<string, unknown>> {
+  const client = stubs.run(program, {
+    SIGNALBOX_URL: signalbox.workerUrl,
+    SIGNALBOX_TOKEN_FILE: join(signalbox.folder, "data", "token"),
+  });
+  const [line] = await client.printed(/^\{.*\}$/m);
+  return JSON.parse(line) as Record<string, unknown>;
+}
+
+test("a console in Python starts a job, pauses and resumes it, sets its speed and the rate, sends input and cancels", async ({
+  signalbox,
+  worker,
+  stubs,
+}) => {
+  await worker();
+  await expect
+    .poll(async () => (await signalbox.jobs.listJobTypes({})).types.map(({ type }) => type?.name))
+    .toContain("py-echo");
+  const found = await saw(signalbox, stubs, "console.py");
+  const count = found["count"] as { id: string; state: string; lines: number; skipped: number; endLine: number };
+  expect([found["paused"], count.state]).toEqual([true, "JOB_STATE_CANCELED"]);
+  expect(found["refused"]).toMatch(/speed/i);
+  // What came and what was left out is all that there is.
+  expect(count.skipped).toBeGreaterThan(0);
+  expect(count.lines + count.skipped).toBe(count.endLine - 1);
+  const { lines } = await counted(signalbox, count.id);
+  expect(lines).toHaveLength(count.endLine - 1);
+  expect((await signalbox.job(count.id)).record.name).toBe("from python");
+  expect(found["echo"]).toEqual({
+    ...{ state: "JOB_STATE_SUCCEEDED", stored: 100_007, closed: true },
+    text: "say something: hello<x>that was all",
+  });
+  await signalbox.state(String(found["owned"]), JobState.CANCELED);
+});
+
+test("the simplest client in Python follows a job to its end, and cancels it", async ({ signalbox, worker, stubs }) => {
+  await worker();
+  await expect
+    .poll(async () => (await signalbox.jobs.listJobTypes({})).types.map(({ type }) => type?.name))
+    .toContain("py-count");
+  const { id, states, lines } = await saw(signalbox, stubs, "simplest.py");
+  expect(states).toEqual(expect.arrayContaining(["JOB_STATE_QUEUED", "JOB_STATE_RUNNING", "JOB_STATE_CANCELED"]));
+  expect(lines).toBe((await counted(signalbox, String(id))).lines.length);
+});
