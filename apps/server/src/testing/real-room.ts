@@ -6,6 +6,7 @@ import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protob
 import { createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import {
+  BulkService,
   ChunkLines,
   CommandSchema,
   JobService,
@@ -43,6 +44,7 @@ export class RealRoom implements AsyncDisposable {
   readonly data: string;
   readonly operatorUrl: string;
   readonly jobs: Client<typeof JobService>;
+  readonly bulks: Client<typeof BulkService>;
   readonly logs: Client<typeof LogService>;
   readonly live: Client<typeof LiveService>;
   /** The port for workers. */
@@ -75,6 +77,7 @@ export class RealRoom implements AsyncDisposable {
     this.#connect = () => createGrpcTransport({ baseUrl: this.#env.SIGNALBOX_URL ?? "", interceptors: [bearer] });
     const transport = this.#connect();
     this.jobs = createClient(JobService, transport);
+    this.bulks = createClient(BulkService, transport);
     this.logs = createClient(LogService, transport);
     this.live = createClient(LiveService, transport);
   }
