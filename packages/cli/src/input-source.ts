@@ -17,7 +17,7 @@ export interface InputSource {
 
 /** Opens a file, or with `-` standard input. What is no file (a pipe, a device) can be read once. Throws CliError. */
 export async function openInput(path: string): Promise<InputSource> {
-  if (path === "-") return new StreamSource("standard input", process.stdin, async () => undefined);
+  if (path === "-") return new StreamSource("standard input", process.stdin, async () => void process.stdin.destroy());
   const fault = (error: unknown) => usageError(`The input ${path} cannot be read: ${(error as Error).message}`, "");
   let file: FileHandle;
   try {

@@ -26,6 +26,8 @@ export class Upload {
   readonly #events: UploadEvents;
   #job: JobRecord;
   #heard = Promise.withResolvers<void>();
+  /** Looks at the job when it has changed. */
+  #look: () => void = () => undefined;
   #attempt = 0;
   #sent = 0;
 
@@ -49,6 +51,7 @@ export class Upload {
   /** The job has changed. */
   hear(job: JobRecord): void {
     this.#job = job;
+    this.#look();
     this.#heard.resolve();
     this.#heard = Promise.withResolvers();
   }
@@ -67,15 +70,23 @@ export class Upload {
   }
 
   /** The next attempt that has begun. */
-  async #next(signal: AbortSignal): Promise<Attempt> {
+  #next(signal: AbortSignal): Promise<Attempt> {
+    return this.#until(signal, () => {
+      const attempt = currentAttempt(this.#job);
+      return attempt && attempt.number > this.#attempt && attempt.startedAtUs > 0n ? attempt : undefined;
+    });
+  }
+
+  /** Looks at the job whenever it has changed, until there is something to see. */
+  async #until<T>(signal: AbortSignal, look: () => T | undefined): Promise<T> {
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
     });
     aborted.catch(() => undefined);
     for (;;) {
       signal.throwIfAborted();
-      const attempt = currentAttempt(this.#job);
-      if (attempt && attempt.number > this.#attempt && attempt.startedAtUs > 0n) return attempt;
+      const seen = look();
+      if (seen !== undefined) return seen;
       await Promise.race([this.#heard.promise, aborted]);
     }
   }
@@ -95,7 +106,8 @@ export class Upload {
   async #sendAll(attempt: number, signal: AbortSignal): Promise<void> {
     const sender = new InputSender(this.#room, this.#job.id, attempt, { signal, onWait: this.#events.onWait });
     for (let isDone = false; !isDone;) {
-      const data = await this.#source.read(this.#sent);
+      const data = await this.#read(attempt);
+      if (!data) return;
       const eof = data.length === 0;
       try {
         this.#sent = Number(await sender.send({ offset: BigInt(this.#sent), data, eof }));
@@ -109,6 +121,17 @@ export class Upload {
       }
       this.#events.onSent();
     }
+  }
+
+  /** What comes next; undefined if the attempt is over before: whoever types takes his time. */
+  #read(attempt: number): Promise<Uint8Array | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#look = () => {
+        if (currentAttempt(this.#job)?.number !== attempt) resolve(undefined);
+      };
+      this.#source.read(this.#sent).then(resolve, reject);
+      this.#look();
+    });
   }
 
   /** The server's input ends elsewhere than ours. */
