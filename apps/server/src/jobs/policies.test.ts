@@ -191,7 +191,7 @@ test("the system stops only jobs of a type that can be stopped by it", async () 
 test.each([
   [{ retry: { mostAttempts: 101 } }, "has a retry policy that has most_attempts 101, at most 100 are allowed"],
   [{ deadline: { afterMs: 0n } }, "has a deadline that has after_ms 0, which is not 1 to 31622400000 (366 days)"],
-  [{ mostRunning: 1_000_001 }, "has most_running 1000001, at most 1000000 are allowed"],
+  [{ mostRunning: 2 ** 31 + 1 }, "has most_running 2147483649, at most 2147483648 are allowed"],
 ])("a worker whose type says %o is refused", async (type, fault) => {
   await using room = await TestRoom.open();
   const worker = room.dial({ types: [{ name: "count", ...type }] });
