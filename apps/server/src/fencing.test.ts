@@ -1,75 +1,24 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EndOutcome, JobState, Level, type JobRecord } from "@signalbox/protocol";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { runCommand, runProgram, type Program } from "../../../scripts/programs.ts";
-import { authenticateMachines } from "./auth/authenticate.ts";
-import { createMetrics } from "./http/metrics.ts";
-import { servePlainStream } from "./http/plain-stream.ts";
-import { token } from "./http/test-listeners.ts";
-import { createWorkerListener } from "./http/worker-listener.ts";
-import { createLogger } from "./logger.ts";
-import { errorInterceptor, errorsOf } from "./rpc/errors.ts";
+import { runCommand } from "../../../scripts/programs.ts";
 import { cancel, TestRoom } from "./testing/open-test-room.ts";
+import { WorkerPort } from "./testing/worker-port.ts";
 
 // Real worker processes over a real port, stopped and continued, against a server whose clocks a test puts forward: an attempt may be
 // given up after a minute.
 
-const logger = createLogger({ level: "silent", readable: false });
 let room: TestRoom;
-let folder: string;
-let env: Record<string, string>;
-let stopListener: () => Promise<void>;
-let programs: Program[];
+let port: WorkerPort;
 
 beforeEach(async () => {
   room = await TestRoom.open();
-  folder = await mkdtemp(join(tmpdir(), "signalbox-fencing-"));
-  programs = [];
-  const { domain } = room.domain;
-  const errors = errorsOf(logger, "PushLogs");
-  const listener = createWorkerListener({
-    listen: { host: "loopback", port: 0 },
-    logger,
-    metrics: createMetrics(),
-    interceptors: [errorInterceptor(logger)],
-    routes: domain.workerRoutes,
-    plainStreams: (server, access) =>
-      servePlainStream(server, domain.plainPushLogs, access, (error) => errors(error, access.shutdown)),
-    authenticate: authenticateMachines(token),
-    origin: () => "http://localhost",
-  });
-  await listener.start();
-  stopListener = () => listener.stop();
-  await writeFile(join(folder, "token"), token);
-  env = {
-    SIGNALBOX_URL: `http://127.0.0.1:${listener.port}`,
-    SIGNALBOX_TOKEN_FILE: join(folder, "token"),
-    SIGNALBOX_RECORDS: folder,
-    SIGNALBOX_SPOOL: "off",
-    HOME: folder,
-    XDG_CONFIG_HOME: folder,
-  };
+  port = await WorkerPort.open(room);
 });
 afterEach(async () => {
-  for (const program of programs) {
-    await program.kill("SIGCONT");
-    await program.kill("SIGKILL");
-  }
-  await stopListener();
+  await port[Symbol.asyncDispose]();
   await room[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
 });
-
-async function startWorker(workerId: string): Promise<Program> {
-  const program = runProgram("e2e/programs/test-worker.ts", { ...env, SIGNALBOX_WORKER_ID: workerId });
-  programs.push(program);
-  await program.printed(/started/);
-  await expect.poll(() => room.domain.domain.workers.isConnected(workerId), long).toBe(true);
-  return program;
-}
 
 /** Processes start, and connect again, in their own time: on a loaded machine that is long. */
 const long = { timeout: 60_000 };
@@ -120,12 +69,12 @@ test(
   "a worker process that stood still while its attempt was given up wakes, writes nothing into the new attempt, stops itself, and what it had is late evidence",
   { timeout: 240_000 },
   async () => {
-    const stopped = await startWorker("w1");
+    const stopped = await port.startWorker("w1");
     const { id } = await room.start({ per_second: 200 }, "lines");
     await hasLines(id, 100n);
     await stopped.kill("SIGSTOP");
     await retry(id);
-    await startWorker("w2");
+    await port.startWorker("w2");
     await state(id, JobState.RUNNING);
     await hasLines(id, 50n);
 
@@ -156,8 +105,8 @@ test(
     expect(stopped.output()).toContain("is not ours any more");
 
     const signalbox = fileURLToPath(new URL("../../../signalbox", import.meta.url));
-    const command = runCommand(signalbox, ["logs", id, "--late", "--raw"], env);
-    programs.push(command);
+    const command = runCommand(signalbox, ["logs", id, "--late", "--raw"], port.env);
+    port.programs.push(command);
     await command.printed(new RegExp(`line ${own.length + after.length} of job`));
     expect(command.output()).toMatch(new RegExp(`^INFO line ${own.length + 1} of job`));
 
@@ -172,7 +121,7 @@ test(
   "a worker process that stood still and was not given up goes on with the same attempt, and no line is missing",
   { timeout: 240_000 },
   async () => {
-    const worker = await startWorker("w1");
+    const worker = await port.startWorker("w1");
     const { id } = await room.start({ per_second: 200 }, "lines");
     await hasLines(id, 50n);
     await worker.kill("SIGSTOP");
@@ -192,11 +141,11 @@ test(
   "a worker process that takes the name of a dead one makes its attempt lost at once, and the next attempt has the levers that are wanted before its first item",
   { timeout: 240_000 },
   async () => {
-    const first = await startWorker("w1");
+    const first = await port.startWorker("w1");
     const { id } = await room.start({ retries: 1 }, "tunable");
     await expect.poll(async () => (await vitals(id))?.itemsDone ?? 0n, long).toBeGreaterThan(3n);
     await first.kill("SIGKILL");
-    await startWorker("w1");
+    await port.startWorker("w1");
     const lost = await state(id, JobState.LOST);
     expect(lost.reason).toBe("worker restarted: another process has its name");
     await room.set(id, { case: "speed", value: { itemsPerSecond: 100 } });

@@ -124,9 +124,7 @@ export class RealRoom implements AsyncDisposable {
 
   /** Starts a job that prints so many lines a second; with PAUSE it waits until it is told to run. */
   async lines(perSecond: number, mode: RunMode = RunMode.RUN): Promise<string> {
-    await expect
-      .poll(async () => (await this.jobs.listJobTypes({})).types.map(({ type }) => type?.name), { timeout: 30_000 })
-      .toContain("lines");
+    await this.offered("lines");
     const { job } = await this.jobs.startJob({
       requestId: randomUUID(),
       type: "lines",
@@ -138,11 +136,16 @@ export class RealRoom implements AsyncDisposable {
 
   /** Starts a job, as soon as its type is known. */
   async startJob(type: string, parameters: JsonObject = {}): Promise<string> {
+    await this.offered(type);
+    const { job } = await this.jobs.startJob({ requestId: randomUUID(), type, parameters });
+    return job?.id ?? "";
+  }
+
+  /** Resolves when a worker offers the type. */
+  async offered(type: string): Promise<void> {
     await expect
       .poll(async () => (await this.jobs.listJobTypes({})).types.map((each) => each.type?.name), { timeout: 30_000 })
       .toContain(type);
-    const { job } = await this.jobs.startJob({ requestId: randomUUID(), type, parameters });
-    return job?.id ?? "";
   }
 
   /** Sets a lever, and returns its generation. */
@@ -175,8 +178,14 @@ export class RealRoom implements AsyncDisposable {
 
   /** What e2e/programs/journal-worker.ts has written of a job: 'ATTEMPT WORD' by line. */
   async journal(jobId: string): Promise<string[]> {
+    const lines = await this.wholeJournal();
+    return lines.flatMap((line) => (line.startsWith(`${jobId} `) ? [line.slice(jobId.length + 1)] : []));
+  }
+
+  /** The same of all jobs: 'JOB ATTEMPT WORD' by line. */
+  async wholeJournal(): Promise<string[]> {
     const text = await readFile(join(this.#folder, "journal.txt"), "utf8").catch(() => "");
-    return text.split("\n").flatMap((line) => (line.startsWith(`${jobId} `) ? [line.slice(jobId.length + 1)] : []));
+    return text.split("\n").slice(0, -1);
   }
 
   /** How many lines of a job are stored. */
