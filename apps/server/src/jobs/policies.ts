@@ -16,7 +16,7 @@ const dayMs = 86_400_000n;
 const usualFactor = 2;
 const largestFactor = 10;
 const usualLongestMs = 3_600_000n;
-const longestDeadlineMs = 366n * dayMs;
+const longestDeadlineMs = 366n * 86_400_000n;
 const usualGraceMs = 10_000;
 
 /** What is wrong with a policy, in words that follow 'the retry policy'; undefined if nothing is. */

@@ -9,7 +9,7 @@ const leverNames = new Set(["run", "speed", "log_level", "parameters"]);
 const mostSlots = 1000;
 const mostTypes = 200;
 const mostTags = 64;
-const mostRunningOfType = 2 ** 31;
+const mostRunningOfType = 2_147_483_648;
 const longest = { agent: 200, description: 1000, itemNoun: 60, schemaBytes: 64 * 1024, tagKey: 100, tagValue: 500 };
 
 /** Throws Refused, saying what is wrong, unless a hello is well formed. */
