@@ -17,6 +17,7 @@ export default defineConfig({
       "^/signalbox\\.v1\\.": { target: server },
       "/auth": { target: server },
       "^/jobs/[^/]+/attempts/": { target: server },
+      "/audit.ndjson": { target: server },
     },
   },
 });

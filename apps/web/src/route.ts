@@ -1,3 +1,4 @@
+import { readAuditPlace, type AuditPlace } from "./audit/audit-place.ts";
 import { parseView, type JobView } from "./jobs/job-views.ts";
 import { noQuery, parseQuery, queryParameters, type JobQuery } from "./jobs/list/job-query.ts";
 import { parseSort, sortParameter, type JobSort } from "./jobs/list/job-sort.ts";
@@ -16,8 +17,11 @@ export type Route =
       /** What came of the attempt after it had ended for the room, instead of its log. */
       readonly late: boolean;
       readonly marked: MarkedLines | undefined;
+      /** Attempts that are shown side by side instead of one; empty: the newest ones. */
+      readonly compare: readonly number[] | undefined;
     }
   | ({ readonly page: "workers" } & WorkersPlace)
+  | { readonly page: "audit"; readonly place: AuditPlace }
   | { readonly page: "nowhere" };
 
 /** What the page of jobs shows. */
@@ -60,6 +64,7 @@ export function parseRoute(url: URL): Route {
       unfolded: searchParams.get("gone") === "shown",
     };
   }
+  if (/^\/audit\/?$/.test(url.pathname)) return { page: "audit", place: readAuditPlace(url.searchParams) };
   const job = /^\/jobs\/([^/]+)\/?$/.exec(url.pathname)?.[1];
   if (!job) return { page: "nowhere" };
   const attempt = Number(url.searchParams.get("attempt"));
@@ -69,7 +74,17 @@ export function parseRoute(url: URL): Route {
     attempt: Number.isSafeInteger(attempt) && attempt > 0 ? attempt : undefined,
     late: url.searchParams.get("late") === "shown",
     marked: parseMarked(url.searchParams.get("line")),
+    compare: parseCompared(url.searchParams.get("compare")),
   };
+}
+
+/** `newest`, or numbers of attempts with commas. */
+function parseCompared(text: string | null): readonly number[] | undefined {
+  if (!text) return undefined;
+  return text
+    .split(",")
+    .map(Number)
+    .filter((number) => Number.isSafeInteger(number) && number > 0);
 }
 
 /** The path of the page of jobs. */

@@ -93,7 +93,7 @@ export function follow(row: Row, receipt: Receipt): boolean {
   // The clock is read once for the decision and once for the entry.
   row.outcomeAt = Math.max(row.at, Number(decidedAt));
   row.atLine = receipt.atLine;
-  row.reason = receipt.reason || receipt.proof || row.reason;
+  row.reason = receipt.reason || row.reason || receipt.proof;
   return true;
 }
 

@@ -4,11 +4,11 @@ import fastifyStatic from "@fastify/static";
 import type { FastifyInstance, FastifyReply } from "fastify";
 
 /**
- * Serves the built dashboard in `folder`. `/`, `/jobs` and below, and `/workers` are its pages and get `index.html`, which needs no login because
- * the login page is in it. Other unknown paths are not found.
+ * Serves the built dashboard in `folder`. `/`, `/jobs` and below, `/workers` and `/audit` are its pages and get `index.html`, which needs no
+ * login because the login page is in it. Other unknown paths are not found.
  */
 export function dashboard(app: FastifyInstance, folder: string): void {
-  const pages = ["/", "/jobs", "/jobs/*", "/workers"];
+  const pages = ["/", "/jobs", "/jobs/*", "/workers", "/audit"];
   if (!existsSync(join(folder, "index.html"))) {
     for (const page of pages) {
       app.get(page, async (_request, reply) => {
