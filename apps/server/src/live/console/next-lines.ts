@@ -12,7 +12,7 @@ import {
 } from "@signalbox/protocol";
 
 /** So many seconds' worth of lines may wait for the rate; beyond, all but the newest second's are left out. */
-const patienceSeconds = 2;
+const patienceS = 2;
 
 /**
  * The line that a console of limited rate gets next, of those from `next` on below `end`: the next one, or if there are more than fit into
@@ -20,7 +20,7 @@ const patienceSeconds = 2;
  */
 export function nextLineAt(perSecond: number, next: number, end: number): number {
   const aSecond = Math.max(1, Math.floor(perSecond));
-  return end - next <= Math.max(1, patienceSeconds * perSecond) ? next : Math.max(next, end - aSecond);
+  return end - next <= Math.max(1, patienceS * perSecond) ? next : Math.max(next, end - aSecond);
 }
 
 /** Lines cut out of stored entries. */
