@@ -135,6 +135,48 @@ describe("the samples between do what the page says:", () => {
     expect(attempt.text).toBe("Who are you? Hello, Ada!\nWho else? Hello, Bob!\nWho else? Nobody.\n");
   });
 
+  test("a job says what it has found out while its input comes, and in the end", { timeout: 60_000 }, async () => {
+    const { server } = await start("all.ts");
+    const attempt = server.assign("longest", "longest");
+    server.send(attempt, "one\nthree\n");
+    const found = () => attempt.vitals.findLast(({ results }) => results)?.results;
+    await server.until(() => found()?.longest === 5, "it has found something");
+    expect(found()).toEqual({ longest: 5, complete: false });
+    server.send(attempt, "two\nsixteen", { eof: true });
+    await server.until(() => attempt.endAccepted, "it has ended");
+    expect(attempt.report?.end?.results).toEqual({ longest: 7, complete: true });
+  });
+
+  test("a program is stopped by the system where it stands, and goes on", { timeout: 60_000 }, async () => {
+    const { server } = await start("all.ts");
+    const attempt = server.assign("crunch", "crunch");
+    await server.until(() => attempt.report?.started === true, "it runs");
+    for (const mode of [RunMode.PAUSE, RunMode.RUN]) {
+      const generation = server.set(attempt, { case: "run", value: { mode, bySystem: true } });
+      await server.until(() => reported(attempt, generation) !== undefined, "there is an answer");
+      expect(reported(attempt, generation)?.outcome).toBe(LeverOutcome.APPLIED);
+    }
+    await server.until(() => attempt.endAccepted, "it has ended");
+    expect(outcome(attempt)).toBe(EndOutcome.SUCCEEDED);
+  });
+
+  test("a job says how it is tried again, and what the next attempt begins with", { timeout: 60_000 }, async () => {
+    const { server } = await start("all.ts");
+    expect(server.hellos[0]?.jobTypes.find(({ name }) => name === "mirror")).toMatchObject({
+      mostRunning: 2,
+      retry: { mostAttempts: 5, backOffMs: 2000n, factor: 3, longestBackOffMs: 60_000n, whenLost: true },
+      deadline: { afterMs: 600_000n, graceMs: 5000 },
+    });
+    const attempt = server.assign("mirror", "mirror");
+    await server.until(() => attempt.endAccepted, "it has ended");
+    expect(attempt.report?.end).toMatchObject({
+      outcome: EndOutcome.FAILED,
+      reason: "the other side does not answer",
+    });
+    const saved = attempt.reports.findLast(({ checkpoint }) => checkpoint.length > 0)?.checkpoint;
+    expect(String(Buffer.from(saved ?? []))).toBe("what the next attempt goes on from");
+  });
+
   test("a job that steers a timer stands, goes on and ends when it is told to", { timeout: 60_000 }, async () => {
     const { server } = await start("all.ts");
     const attempt = server.assign("clock", "clock", { parameters: { ticks: 1_000_000 } });
