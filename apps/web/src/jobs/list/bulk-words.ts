@@ -1,7 +1,6 @@
 import { BulkOutcome, BulkState, type BulkRecord, type BulkResult } from "@signalbox/protocol";
 import { exact, plural } from "../../ui/format.ts";
 import type { LampLook } from "../../ui/lamp.ts";
-import { capital } from "../../ui/words.ts";
 import { bulkVerbs, verbOf } from "./bulk-verbs.ts";
 
 // What is said of commands to many.
@@ -12,10 +11,12 @@ export function bulkVerb(bulk: BulkRecord): string {
   return verb ? bulkVerbs[verb].verb : "Command";
 }
 
-/** `ana cancels 12 jobs`. */
+/** `ana cancels 12 jobs`; when that is over, `Cancel of 12 jobs by ana`. */
 export function bulkTitle(bulk: BulkRecord): string {
   const verb = verbOf(bulk.command);
   const who = bulk.actor?.name || "Somebody";
+  if (bulk.state !== BulkState.HELD && bulk.state !== BulkState.RUNNING)
+    return `${bulkVerb(bulk)} of ${plural(bulk.jobsTotal, "job")} by ${who}`;
   return `${who} ${verb ? bulkVerbs[verb].doing : "commands"} ${plural(bulk.jobsTotal, "job")}`;
 }
 
@@ -52,8 +53,13 @@ export function bulkProgress(bulk: BulkRecord, nowMs: number): string {
     case BulkState.STOPPED:
       return `stopped by ${by} after ${exact(done)} of ${exact(jobsTotal)}, the rest got nothing${parts(bulk)}`;
     default:
-      return `${capital(`accepted by ${exact(accepted)}`)} of ${exact(jobsTotal)}${parts(bulk)}`;
+      return `accepted by ${exact(accepted)} of ${exact(jobsTotal)}${parts(bulk)}`;
   }
+}
+
+/** What was selected, if that says more than how many; else empty. */
+export function bulkSelection({ selectionWords }: BulkRecord): string {
+  return /^\d+ selected jobs?$/.test(selectionWords) ? "" : selectionWords;
 }
 
 /** The share that has had its turn, 0 to 1. */

@@ -1,5 +1,4 @@
 import type { JobRecord } from "@signalbox/protocol";
-import type { MenuItem } from "../../ui/Menu.svelte";
 import { compact } from "../../ui/format.ts";
 import { stateNames, withLabel, type JobQuery } from "./job-query.ts";
 
@@ -9,11 +8,21 @@ export const filterFields = ["state", "type", "worker", "label"] as const;
 /** Name of such a field. */
 export type FilterField = (typeof filterFields)[number];
 
+/** A value of a menu. */
+export interface FilterOption {
+  readonly id: string;
+  readonly name: string;
+  /** How many jobs have it. */
+  readonly hint: string;
+  /** It is in the query. */
+  readonly checked: boolean;
+}
+
 /** So many values are offered, those of most jobs; what is not among them can be typed. */
 const mostOffered = 40;
 
 /** The values of a field that jobs have, with how many, the most frequent first; states in their own order. */
-export function filterOptions(field: FilterField, jobs: Iterable<JobRecord>, query: JobQuery): MenuItem<string>[] {
+export function filterOptions(field: FilterField, jobs: Iterable<JobRecord>, query: JobQuery): FilterOption[] {
   const counts = new Map<string, number>();
   const add = (value: string | undefined) => value && counts.set(value, (counts.get(value) ?? 0) + 1);
   for (const job of jobs) {

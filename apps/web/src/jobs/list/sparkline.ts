@@ -22,18 +22,21 @@ export function bucketsSince(trend: JobTrend, nowMs: number): number {
   return Math.max(0, Math.min(plotBuckets, passed));
 }
 
-/** Draws a trend whose newest bucket ended `quiet` buckets ago. */
+/** Draws a trend whose newest bucket ended `quiet` buckets ago. Before its first line there is no line. */
 export function sparkPaths(trend: JobTrend, quiet: number): SparkPaths {
-  const lines = places(trend.lines, quiet);
+  const lines = [...trend.lines, ...new Array<number>(quiet).fill(0)].slice(-plotBuckets);
+  const first = plotBuckets - lines.length;
   const most = Math.max(1, ...lines);
   const step = plotWidth / plotBuckets;
   const floor = plotHeight - 3.5;
+  const x = (at: number) => ((first + at + 0.5) * step).toFixed(1);
   let path = "";
   for (const [at, count] of lines.entries())
-    path += `${at === 0 ? "M" : "L"}${((at + 0.5) * step).toFixed(1)} ${(floor - (count / most) * (floor - 1.5)).toFixed(1)}`;
+    path += `${at === 0 ? "M" : "L"}${x(at)} ${(floor - (count / most) * (floor - 1.5)).toFixed(1)}`;
   let marks = "";
-  for (const [at, count] of places(trend.errors, quiet).entries())
-    if (count > 0) marks += `M${((at + 0.5) * step).toFixed(1)} ${plotHeight}v-2.5`;
+  const left = trend.errors.length + quiet - lines.length;
+  for (const [at, count] of trend.errors.entries())
+    if (count > 0 && at >= left) marks += `M${x(at - left)} ${plotHeight}v-2.5`;
   return { lines: path, errors: marks };
 }
 
@@ -46,10 +49,4 @@ export function sparkWords(trend: JobTrend, nowMs: number): string {
   const after = trend.lines.length - 1 - trend.lines.lastIndexOf(most);
   const atUs = Number(trend.endUs) - after * trend.bucketMs * 1000;
   return `${plural(lines, "line")} in the last 5 minutes, most ${exact(most)} in 5 s up to ${clock(atUs, nowMs)}; ${plural(errors, "error")}`;
-}
-
-/** Counts at their places, zeros where nothing was told. */
-function places(counts: readonly number[], quiet: number): number[] {
-  const all = [...new Array<number>(plotBuckets).fill(0), ...counts, ...new Array<number>(quiet).fill(0)];
-  return all.slice(-plotBuckets);
 }
