@@ -2,21 +2,38 @@ import { ConnectError } from "@connectrpc/connect";
 import { RunMode, type JobRecord, type LeverValue } from "@signalbox/protocol";
 import { refusalText } from "../live/refusal.ts";
 import { duration } from "../ui/format.ts";
+import { capital } from "../ui/words.ts";
 import { setting, type LeverName } from "./job-state.ts";
 import { didWhat } from "./lever-words.ts";
 
 // What is said of commands that did not happen.
 
-/** Somebody else moved the lever between the look and the click. The message says who. */
+/** Somebody else moved the lever between the look and the click. The message says who. Times in milliseconds of the server's clock. */
 export class MovedBefore extends Error {
-  constructor(job: JobRecord, lever: LeverName) {
+  override readonly name = "MovedBefore";
+
+  constructor(job: JobRecord, lever: LeverName, clickedMs: number) {
     const now = setting(job, lever);
     const receipt = job.receipts.find((each) => each.generation === now?.generation);
-    const who = receipt?.actor?.name ?? "Somebody";
-    const what = now?.value ? didWhat(now.value) : "moved it";
-    const ago = receipt ? ` ${duration(Math.max(0, Date.now() - Number(receipt.acceptedAtUs) / 1000))} before you` : "";
-    super(`${who} ${what}${ago}. Your click changed nothing.`);
+    const who = receipt?.actor?.name || "Somebody";
+    const beforeMs = receipt ? clickedMs - Number(receipt.acceptedAtUs) / 1000 : undefined;
+    // Who came between the click and the server came at the same moment, as people see it.
+    const ago = beforeMs === undefined ? "" : beforeMs < 50 ? " just before you" : ` ${duration(beforeMs)} before you`;
+    super(`${capital(who)} ${now?.value ? movedIt(now.value) : "moved it"}${ago}. Your click changed nothing.`);
   }
+}
+
+function movedIt(value: LeverValue): string {
+  if (value.value.case !== "run") return didWhat(value);
+  const { mode } = value.value.value;
+  return mode === RunMode.PAUSE ? "paused it" : mode === RunMode.RUN ? "resumed it" : "cancelled it";
+}
+
+/** What to press to do it all the same: `Pause anyway`. */
+export function againLabel(value: LeverValue): string {
+  if (value.value.case !== "run") return "Set anyway";
+  const { mode } = value.value.value;
+  return `${mode === RunMode.PAUSE ? "Pause" : mode === RunMode.RUN ? "Resume" : "Cancel"} anyway`;
 }
 
 /** Why a command did not happen. */

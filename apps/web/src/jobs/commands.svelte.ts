@@ -11,11 +11,12 @@ import {
   type JobRecord,
   type JobService,
   type LeverValue,
+  type Receipt,
 } from "@signalbox/protocol";
 import { SvelteMap } from "svelte/reactivity";
-import { faultText, faultTitle, MovedBefore } from "./command-faults.ts";
+import { againLabel, faultText, faultTitle, MovedBefore } from "./command-faults.ts";
 import { InputSender } from "./input-sender.ts";
-import { setting, type LeverName } from "./job-state.ts";
+import { seenState, setting, type LeverName } from "./job-state.ts";
 import { lastingValue } from "./hold.ts";
 import { logLevelValue } from "./log-level.ts";
 import { parametersValue } from "./parameters.ts";
@@ -29,11 +30,24 @@ export interface JobRecords {
   learn(job: JobRecord): void;
 }
 
+/** Where a fault is shown: at a lever, or at the end of the job (cancel, give up, retry). */
+export type FaultPlace = LeverName | "end";
+
 /** A command that did not happen: what, and why. */
 export interface CommandFault {
   readonly jobId: string;
   readonly title: string;
   readonly text: string;
+  /** Somebody else was faster: the same can be asked for again, on top of what they did. */
+  readonly choice: { readonly label: string; readonly again: () => void } | undefined;
+}
+
+/** A cancel that counts down. */
+interface Countdown {
+  /** When it is sent, milliseconds since the Unix epoch. */
+  readonly atMs: number;
+  /** The run lever as it was shown when it was asked for. */
+  readonly seen: bigint;
 }
 
 /** How long a cancel can be taken back before it is sent, milliseconds. */
@@ -45,29 +59,37 @@ const gatherMs = 250;
 
 /**
  * Moves levers. A handle moves at once (`asked`); what became of it is the record's to tell. Commands on one job are sent one after
- * the other, each on top of the generation that was seen; where somebody else moved the same lever meanwhile, nothing is changed and
- * the fault says who did.
+ * the other.
+ *
+ * Every move of a lever carries the generation that the page showed: a click means 'from what I see', on the run lever as on speed, where
+ * a step counts from the present limit, and on parameters, which are replaced whole. Where somebody else moved the same lever meanwhile,
+ * nothing is changed, the fault says who did, and the choice is offered again. A move of another lever takes nothing from the meaning of a
+ * click: it is sent again on top. A shorter grace and a give-up carry none: they contradict nobody.
  */
 export class Commands {
   readonly #client: Client<typeof JobService>;
   readonly #records: JobRecords;
   readonly #onFault: (fault: CommandFault) => void;
+  readonly #now: () => number;
   /** Values on their way to the server, by `job/lever`. */
   readonly #asked = new SvelteMap<string, LeverValue>();
   readonly #faults = new SvelteMap<string, CommandFault>();
-  /** When each counted-down cancel is sent, by job, milliseconds since the Unix epoch. */
-  readonly #cancels = new SvelteMap<string, number>();
+  /** Cancels that count down, by job. */
+  readonly #cancels = new SvelteMap<string, Countdown>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #lines = new Map<string, Promise<unknown>>();
 
+  /** `now` is the server's clock, milliseconds since the Unix epoch. */
   constructor(
     client: Client<typeof JobService>,
     records: JobRecords,
     onFault: (fault: CommandFault) => void = () => {},
+    now: () => number = Date.now,
   ) {
     this.#client = client;
     this.#records = records;
     this.#onFault = onFault;
+    this.#now = now;
   }
 
   /** The value that was asked here and is not in the job's record yet. */
@@ -76,14 +98,19 @@ export class Commands {
   }
 
   /** The newest command on a lever that did not happen; gone with the next one on it. */
-  fault(jobId: string, lever: LeverName): CommandFault | undefined {
-    return this.#faults.get(`${jobId}/${lever}`);
+  fault(jobId: string, place: FaultPlace): CommandFault | undefined {
+    return this.#faults.get(`${jobId}/${place}`);
+  }
+
+  /** Leaves it at what others did: the fault is not shown any more. */
+  leave(jobId: string, place: FaultPlace): void {
+    this.#faults.delete(`${jobId}/${place}`);
   }
 
   /** The newest fault of any of a job's levers. */
   anyFault(jobId: string): CommandFault | undefined {
-    for (const lever of ["run", "speed", "logLevel", "priority", "parameters"] as const) {
-      const fault = this.fault(jobId, lever);
+    for (const place of ["run", "speed", "logLevel", "priority", "parameters", "end"] as const) {
+      const fault = this.fault(jobId, place);
       if (fault) return fault;
     }
     return undefined;
@@ -91,7 +118,7 @@ export class Commands {
 
   /** When a cancel that can still be taken back is sent; undefined if none is counting. */
   cancelAtMs(jobId: string): number | undefined {
-    return this.#cancels.get(jobId);
+    return this.#cancels.get(jobId)?.atMs;
   }
 
   pause(jobId: string): void {
@@ -102,18 +129,44 @@ export class Commands {
     void this.#set(jobId, run(RunMode.RUN));
   }
 
+  /** Pauses at once, where the job stands: by the system, without waiting for a safe point. */
+  systemStop(jobId: string): void {
+    void this.#set(jobId, run(RunMode.PAUSE, { bySystem: true }));
+  }
+
+  /** Takes a command back that its worker does not have yet. */
+  takeBack(jobId: string, { generation, value }: Receipt): void {
+    void this.#queue(jobId, value?.value.case ?? "run", "Not taken back", () =>
+      this.#send(jobId, create(CommandSchema, { action: { case: "withdrawGeneration", value: generation } })),
+    );
+  }
+
   /** Starts the countdown to a cancel; while it counts, cancels at once. */
   cancel(jobId: string): void {
     if (this.#cancels.has(jobId)) {
+      // Pressed again: what is shown now is what is meant.
       this.#endCountdown(jobId);
-      void this.#set(jobId, run(RunMode.CANCEL, graceMs));
+      void this.#set(jobId, run(RunMode.CANCEL, { graceMs }));
       return;
     }
-    this.#cancels.set(jobId, Date.now() + cancelDelayMs);
+    this.#faults.delete(`${jobId}/end`);
+    this.#cancels.set(jobId, { atMs: Date.now() + cancelDelayMs, seen: this.#generation(jobId, "run") });
     this.#timers.set(
       `${jobId}/cancel`,
-      setTimeout(() => this.cancel(jobId), cancelDelayMs),
+      setTimeout(() => this.#countedDown(jobId), cancelDelayMs),
     );
+  }
+
+  /** Sends a cancel whose time is up, unless the job was faster. */
+  #countedDown(jobId: string): void {
+    const countdown = this.#cancels.get(jobId);
+    this.#endCountdown(jobId);
+    const job = this.#records.record(jobId);
+    const { word, ended } = job ? seenState(job) : { word: "", ended: false };
+    if (ended) {
+      const text = `It ended by itself before your cancel was sent: ${word.toLowerCase()}. Nothing was cancelled.`;
+      this.#show(jobId, "end", { jobId, title: `${job?.name ?? jobId}: Not cancelled`, text, choice: undefined });
+    } else void this.#set(jobId, run(RunMode.CANCEL, { graceMs }), undefined, countdown?.seen);
   }
 
   /** Takes a counting cancel back: nothing was sent. */
@@ -123,7 +176,7 @@ export class Commands {
 
   /** Shortens the grace of a cancel to nothing. */
   stopNow(jobId: string): void {
-    void this.#set(jobId, run(RunMode.CANCEL, 0));
+    void this.#set(jobId, run(RunMode.CANCEL), undefined, anyGeneration);
   }
 
   /** Sets the speed limit, items per second; undefined is unlimited. Quick presses are gathered into one command. */
@@ -169,9 +222,12 @@ export class Commands {
     void this.#set(jobId, priorityValue(priority));
   }
 
-  /** Sets all parameters. Resolves when the server has stored or refused them, with the fault if it refused. */
-  parameters(jobId: string, parameters: JsonObject): Promise<CommandFault | undefined> {
-    return this.#set(jobId, parametersValue(parameters));
+  /**
+   * Sets all parameters, on top of the generation of the parameters that were `seen`; undefined: those that are shown now. Resolves when the
+   * server has stored or refused them, with the fault if it refused.
+   */
+  parameters(jobId: string, parameters: JsonObject, seen?: bigint): Promise<CommandFault | undefined> {
+    return this.#set(jobId, parametersValue(parameters), undefined, seen);
   }
 
   /** Sends what is typed into one attempt. */
@@ -181,15 +237,21 @@ export class Commands {
 
   /** Ends a lost job without its worker's word. */
   giveUp(jobId: string, reason: string): void {
-    void this.#queue(jobId, "run", "The attempt was not given up", () =>
+    void this.#queue(jobId, "end", "The attempt was not given up", () =>
       this.#send(jobId, create(CommandSchema, { action: { case: "giveUp", value: { reason } } })),
     );
   }
 
   /** Queues another attempt. */
   retry(jobId: string): void {
-    void this.#queue(jobId, "run", "No new attempt", async () => {
-      const { job } = await this.#client.retryJob({ requestId: crypto.randomUUID(), jobId });
+    void this.retryWith(jobId, undefined);
+  }
+
+  /** Queues another attempt, with other parameters if some are given. Resolves with the fault if there will be none. */
+  retryWith(jobId: string, parameters: JsonObject | undefined): Promise<CommandFault | undefined> {
+    return this.#queue(jobId, "end", "No new attempt", async () => {
+      const request = { requestId: crypto.randomUUID(), jobId, ...(parameters ? { parameters } : {}) };
+      const { job } = await this.#client.retryJob(request);
       if (job) this.#records.learn(job);
     });
   }
@@ -207,21 +269,34 @@ export class Commands {
     this.#cancels.delete(jobId);
   }
 
-  #set(jobId: string, value: LeverValue, hold?: Hold): Promise<CommandFault | undefined> {
+  /** The generation of a lever as it is shown; 0 if it was never set. */
+  #generation(jobId: string, lever: LeverName): bigint {
+    const job = this.#records.record(jobId);
+    return job ? (setting(job, lever)?.generation ?? 0n) : anyGeneration;
+  }
+
+  #set(jobId: string, value: LeverValue, hold?: Hold, given?: bigint): Promise<CommandFault | undefined> {
     const lever = value.value.case;
     if (!lever) return Promise.resolve(undefined);
     const key = `${jobId}/${lever}`;
-    const before = this.#records.record(jobId);
-    const seen = before && setting(before, lever)?.generation;
+    const clickedMs = this.#now();
+    const seen = given ?? this.#generation(jobId, lever);
     this.#asked.set(key, value);
-    const name = before?.name || jobId;
-    return this.#queue(jobId, lever, `${name}: ${faultTitle(value)}`, async () => {
-      try {
-        await this.#setOnTop(jobId, value, hold, lever, seen);
-      } finally {
-        if (this.#asked.get(key) === value) this.#asked.delete(key);
-      }
-    });
+    const name = this.#records.record(jobId)?.name || jobId;
+    const choice = { label: againLabel(value), again: () => void this.#set(jobId, value, hold) };
+    return this.#queue(
+      jobId,
+      placeOf(value),
+      `${name}: ${faultTitle(value)}`,
+      async () => {
+        try {
+          await this.#setOnTop(jobId, value, hold, lever, seen, clickedMs);
+        } finally {
+          if (this.#asked.get(key) === value) this.#asked.delete(key);
+        }
+      },
+      choice,
+    );
   }
 
   /** Sets a lever on top of the newest generation, as long as the lever itself is as it was `seen`. */
@@ -230,16 +305,17 @@ export class Commands {
     value: LeverValue,
     hold: Hold | undefined,
     lever: LeverName,
-    seen: bigint | undefined,
+    seen: bigint,
+    clickedMs: number,
   ): Promise<void> {
     let ours = seen;
     for (let tries = 0; ; tries++) {
       const job = this.#records.record(jobId);
       const now = job && setting(job, lever);
       // Our own commands before this one have moved the lever too; those of others are for people to judge.
-      if (now && ours !== undefined && now.generation > ours && !this.#isOurs(job, now.generation))
-        throw new MovedBefore(job, lever);
-      ours = now?.generation;
+      if (seen !== anyGeneration && now && now.generation > ours && !this.#isOurs(job, now.generation))
+        throw new MovedBefore(job, lever, clickedMs);
+      ours = now?.generation ?? ours;
       try {
         await this.#send(
           jobId,
@@ -273,25 +349,43 @@ export class Commands {
     if (job) this.#records.learn(job);
   }
 
-  /** Runs `act` after what was asked of this job before; a failure becomes the lever's fault, and is what the promise holds. */
-  #queue(jobId: string, lever: LeverName, title: string, act: () => Promise<void>): Promise<CommandFault | undefined> {
-    const key = `${jobId}/${lever}`;
-    this.#faults.delete(key);
+  /** Runs `act` after what was asked of this job before; a failure becomes the fault of its place, and is what the promise holds. */
+  #queue(
+    jobId: string,
+    place: FaultPlace,
+    title: string,
+    act: () => Promise<void>,
+    choice?: CommandFault["choice"],
+  ): Promise<CommandFault | undefined> {
+    this.#faults.delete(`${jobId}/${place}`);
     const line = (this.#lines.get(jobId) ?? Promise.resolve(undefined)).then(act).then(
       () => undefined,
       (error: unknown) => {
-        const fault = { jobId, title, text: faultText(error) };
-        this.#faults.set(key, fault);
-        this.#onFault(fault);
-        return fault;
+        const offered = error instanceof MovedBefore ? choice : undefined;
+        return this.#show(jobId, place, { jobId, title, text: faultText(error), choice: offered });
       },
     );
     this.#lines.set(jobId, line);
     void line.then(() => this.#lines.get(jobId) === line && this.#lines.delete(jobId));
     return line;
   }
+
+  #show(jobId: string, place: FaultPlace, fault: CommandFault): CommandFault {
+    this.#faults.set(`${jobId}/${place}`, fault);
+    this.#onFault(fault);
+    return fault;
+  }
 }
 
-function run(mode: RunMode, grace = 0): LeverValue {
-  return create(LeverValueSchema, { value: { case: "run", value: { mode, graceMs: grace, reason: "" } } });
+/** No generation of a lever: whatever it is on, the command means the same. */
+const anyGeneration = -1n;
+
+function run(mode: RunMode, more: { graceMs?: number; bySystem?: boolean } = {}): LeverValue {
+  return create(LeverValueSchema, { value: { case: "run", value: { mode, ...more } } });
+}
+
+/** Where it is said that a value was not set. */
+function placeOf({ value }: LeverValue): FaultPlace {
+  if (value.case === "run" && value.value.mode === RunMode.CANCEL) return "end";
+  return value.case ?? "run";
 }

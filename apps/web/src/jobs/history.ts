@@ -133,7 +133,8 @@ export class JobHistory {
     if (!changed) return;
     this.#items = this.#items.map((item) => {
       const receipt = item.receipt && this.#receipts.get(item.receipt.generation);
-      return receipt && receipt !== item.receipt ? commandItem(item.key, item.atUs, receipt) : item;
+      if (!receipt || receipt === item.receipt) return item;
+      return commandItem(item.key, item.atUs, receipt, this.#receipts.get(receipt.supersededBy));
     });
   }
 
@@ -153,7 +154,8 @@ function rank(state: ReceiptState): number {
   return state >= ReceiptState.APPLIED ? 3 : state;
 }
 
-function commandItem(key: string, atUs: number, receipt: Receipt): HistoryItem {
+/** `by` is the command that took its place, if one did. */
+function commandItem(key: string, atUs: number, receipt: Receipt, by?: Receipt): HistoryItem {
   const value = receipt.value;
   const run = value?.value.case === "run" ? value.value.value : undefined;
   const refused = receipt.state === ReceiptState.REJECTED;
@@ -168,13 +170,17 @@ function commandItem(key: string, atUs: number, receipt: Receipt): HistoryItem {
             ? capital(`${leverNoun(value)} ${changeText(value, receipt.before, receipt.hold)}`)
             : "Command";
   const reason = run?.reason ? `“${run.reason}”` : "";
+  const superseded =
+    receipt.state === ReceiptState.SUPERSEDED && by?.value
+      ? `${by.actor?.name || "Somebody"} ${didWhat(by.value, undefined, by.hold)} first`
+      : "";
   return {
     key,
     atUs,
     shape: "lever",
     tone: refused ? "stop" : receipt.state <= ReceiptState.DELIVERED ? "wait" : "idle",
     title: `${verb} by ${receipt.actor?.name || "somebody"}${refused ? ", refused" : ""}`,
-    text: refused ? receipt.reason : reason,
+    text: refused ? receipt.reason : [reason, superseded].filter(Boolean).join(", "),
     attempt: receipt.attempt,
     receipt,
     line: receipt.atLine > 0n ? Number(receipt.atLine) : undefined,

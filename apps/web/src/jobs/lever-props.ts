@@ -1,5 +1,5 @@
 import type { JobRecord, JobType, Vitals } from "@signalbox/protocol";
-import type { Commands } from "./commands.svelte.ts";
+import type { Commands, FaultPlace } from "./commands.svelte.ts";
 import type { LeverName } from "./job-state.ts";
 import type { LeverContext, LeverView } from "./lever-view.ts";
 
@@ -22,13 +22,41 @@ export interface LeverProps {
 export type OpenedLever = "logLevel" | "priority" | "parameters";
 
 /** What a lever's view is made from besides the job's record. */
-export function contextOf({ job, commands, type, nowMs }: LeverProps, lever: LeverName): LeverContext {
+export function contextOf({ job, vitals, commands, type, nowMs }: LeverProps, lever: LeverName): LeverContext {
   return {
     sent: commands.asked(job.id, lever),
     fault: commands.fault(job.id, lever)?.text,
     offered: type?.levers,
+    vitals,
+    systemStop: type?.systemStop ?? false,
     nowMs,
   };
+}
+
+/** Something that can be done about what a lever says, beside its words. */
+export interface LeverLink {
+  readonly label: string;
+  /** Why it cannot be done now. */
+  readonly why: string | undefined;
+  readonly act: () => void;
+}
+
+/** What can be done where a lever hangs, or where somebody else was faster. */
+export function linksOf({ job, commands, live }: LeverProps, place: FaultPlace, view?: LeverView): LeverLink[] {
+  const why = whyAway(live);
+  const choice = commands.fault(job.id, place)?.choice;
+  if (choice)
+    return [
+      { label: choice.label, why, act: choice.again },
+      { label: "Leave it", why: undefined, act: () => commands.leave(job.id, place) },
+    ];
+  const open = view?.open;
+  if (!open?.wait.slow) return [];
+  if (open.wait.stronger === "take-back")
+    return [{ label: "Take back", why, act: () => commands.takeBack(job.id, open.receipt) }];
+  if (open.wait.stronger === "system-stop")
+    return [{ label: "Stop by the system", why, act: () => commands.systemStop(job.id) }];
+  return [];
 }
 
 /** Why levers do not move while the page is not live; undefined while it is. */

@@ -9,9 +9,11 @@ import {
   type Vitals,
 } from "@signalbox/protocol";
 import { clock, duration, rate, step } from "../ui/format.ts";
+import { deadlineNote } from "./deadline.ts";
 import { currentAttempt, isOpen, newestReceipt, report, seenState, setting, type LeverName } from "./job-state.ts";
 import { valueText } from "./lever-words.ts";
 import { stalledBy } from "./progress.ts";
+import { about, receiptWait, usualSafePointMs, type ReceiptWait } from "./receipt-wait.ts";
 
 /**
  * How a lever stands. `rest`: asked and seen are equal. `moving`: they differ. `refused`: the newest command was rejected, or never
@@ -25,6 +27,8 @@ export interface LeverView {
   readonly seen: LeverValue | undefined;
   /** The repeater: what the lever waits for, how it was measured, or why it was refused. */
   readonly note: string;
+  /** The newest command, while it is not decided, and what it waits for. */
+  readonly open?: { readonly receipt: Receipt; readonly wait: ReceiptWait } | undefined;
 }
 
 /** What a lever's view is made from besides the job's record. */
@@ -35,6 +39,10 @@ export interface LeverContext {
   readonly fault: string | undefined;
   /** Levers that the job's type obeys, by the names of the contract; undefined if that is not known. */
   readonly offered: readonly string[] | undefined;
+  /** The job's progress and its worker's link, if known. */
+  readonly vitals?: Vitals | undefined;
+  /** Its worker can have the system stop it where it stands. */
+  readonly systemStop?: boolean;
   /** Server clock, milliseconds since the Unix epoch. */
   readonly nowMs: number;
 }
@@ -57,15 +65,41 @@ export function runLever(job: JobRecord, vitals: Vitals | undefined, context: Le
   const receipt = newestReceipt(job, "run");
   const open = receipt && isOpen(receipt) ? receipt : undefined;
   if (runMode(seen) !== mode || open) {
+    const waits = open && openWait(job, open, context, vitals);
     const since = open ? `, ${duration(context.nowMs - Number(open.acceptedAtUs) / 1000)}` : "";
-    if (open?.state === ReceiptState.ACCEPTED) return view("moving", `not with the worker yet${since}`);
-    return view(
-      "moving",
-      `worker still ${runMode(seen) === RunMode.PAUSE ? "stands" : "runs, no safe point yet"}${since}`,
-    );
+    const usualMs = mode === RunMode.PAUSE ? usualSafePointMs(job, vitals) : undefined;
+    const usual = usualMs === undefined ? "" : `, usually ${about(usualMs)}`;
+    const plain =
+      open?.state === ReceiptState.ACCEPTED
+        ? `not with the worker yet${since}`
+        : `worker still ${runMode(seen) === RunMode.PAUSE ? "stands" : `runs, no safe point yet${usual}`}${since}`;
+    const slow = open?.state === ReceiptState.ACCEPTED && waits?.wait.slow;
+    return { ...view("moving", slow ? waits.wait.words : plain), open: waits };
   }
   if (stalledBy(job, vitals)) return view("moving", "stands, it should run");
-  return view("rest", restNote(job, "run", context.nowMs));
+  return view("rest", runRest(job, vitals, context.nowMs));
+}
+
+/** What the run lever says at rest: what brought it there, how long a pause usually takes, and whether the deadline's clock runs. */
+function runRest(job: JobRecord, vitals: Vitals | undefined, nowMs: number): string {
+  const usualMs = job.state === JobState.RUNNING ? usualSafePointMs(job, vitals) : undefined;
+  return [
+    restNote(job, "run", nowMs),
+    usualMs === undefined ? "" : `pauses within ${about(usualMs)}`,
+    deadlineNote(job, nowMs),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+function openWait(
+  job: JobRecord,
+  receipt: Receipt,
+  { systemStop = false, nowMs }: LeverContext,
+  vitals: Vitals | undefined,
+): LeverView["open"] {
+  const wait = receiptWait(receipt, { job, vitals, systemStop, nowMs });
+  return wait && { receipt, wait };
 }
 
 /** The speed lever: items per second, or unlimited. */
@@ -106,10 +140,11 @@ export function valueLever(
   const receipt = newestReceipt(job, lever);
   if (receipt && isOpen(receipt)) {
     const since = duration(context.nowMs - Number(receipt.acceptedAtUs) / 1000);
-    return view(
-      "moving",
-      receipt.state === ReceiptState.ACCEPTED ? `not with the worker yet, ${since}` : `worker has it, ${since}`,
-    );
+    const waits = openWait(job, receipt, context, context.vitals);
+    const plain =
+      receipt.state === ReceiptState.ACCEPTED ? `not with the worker yet, ${since}` : `worker has it, ${since}`;
+    const slow = receipt.state === ReceiptState.ACCEPTED && waits?.wait.slow;
+    return { ...view("moving", slow ? waits.wait.words : plain), open: waits };
   }
   return view("rest", rest());
 }

@@ -43,7 +43,7 @@ export class LogFeed implements Watched {
 
   /**
    * `onChange` is called after each change of the store or of `fault`. With `lateFrom` it is the log of the attempt's late lines, which
-   * begins with that number.
+   * begins with that number. Of two feeds of one log one is `beside` the other.
    */
   constructor(
     client: Client<typeof LogService>,
@@ -51,13 +51,14 @@ export class LogFeed implements Watched {
     attempt: number,
     onChange: () => void,
     lateFrom?: number,
+    beside = false,
   ) {
     this.#client = client;
     this.#jobId = jobId;
     this.#attempt = attempt;
     this.#late = lateFrom !== undefined;
     this.#onChange = onChange;
-    this.id = `${this.#late ? "late-log" : "log"}/${jobId}/${attempt}`;
+    this.id = `${this.#late ? "late-log" : "log"}/${jobId}/${attempt}${beside ? "/beside" : ""}`;
     this.store = new LogStore(lateFrom);
     this.#wanted = { from: this.store.beginLine, to: this.store.beginLine };
     this.#gaps = new GapFinder(this.store, (line, signal) => this.#readEntry(line, signal), onChange);

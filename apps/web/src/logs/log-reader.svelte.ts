@@ -62,7 +62,7 @@ export class LogReader {
 
   /**
    * `marked` is what the URL marks; `onMark` puts another mark there. With `lateFrom` it is the log of the attempt's late lines, which
-   * begins with that number.
+   * begins with that number. `beside`: it stands beside others, and the same log may be read alone meanwhile.
    */
   constructor(
     client: Client<typeof LogService>,
@@ -72,13 +72,14 @@ export class LogReader {
     marked: MarkedLines | undefined,
     onMark: (marked: MarkedLines) => void,
     lateFrom?: number,
+    beside = false,
   ) {
     this.isLate = lateFrom !== undefined;
     const changed = () => {
       this.#stale = true;
       this.#surface?.invalidate();
     };
-    this.#feed = new LogFeed(client, jobId, attempt, changed, lateFrom);
+    this.#feed = new LogFeed(client, jobId, attempt, changed, lateFrom, beside);
     this.#rows = new LogRows(this.#feed.store);
     this.#marked = marked;
     this.#jumpTo = marked?.from;
