@@ -18,7 +18,7 @@ import { systemClock } from "../clock.ts";
 import { jobTopic } from "../jobs/job.ts";
 import { Jobs } from "../jobs/jobs.ts";
 import { Steering } from "../jobs/steering.ts";
-import { UnknownOutcome, type Store, type TopicWriter } from "../store/store.ts";
+import { StoreClosed, UnknownOutcome, type Store, type TopicWriter } from "../store/store.ts";
 import { openTempStore } from "../store/testing.ts";
 import { journalOpenedBy } from "../testing/journal-opened-by.ts";
 import { Bulks } from "./bulks.ts";
@@ -32,13 +32,15 @@ const count = 8;
 /** What becomes of an append: it is stored; it is stored, but nobody hears of it; it is not. */
 type Fate = "stored" | "landed" | "lost";
 
-/** The store, whose appends meet the given fates, one after the other; behind them all is well. */
-function doubtful(store: Store, fates: readonly Fate[]): Store {
+/** The store, whose appends meet the given fates, one after the other; behind them all is well, until the process dies. */
+function doubtful(store: Store, fates: readonly Fate[]): Store & { die: () => void } {
   let next = 0;
+  let dead = false;
   const doubt = (writer: TopicWriter): TopicWriter => ({
     topic: writer.topic,
     opened: writer.opened,
     async append(data, mark) {
+      if (dead) throw new StoreClosed("the process is dead");
       const fate = fates[next++] ?? "stored";
       if (fate !== "lost") {
         const position = await writer.append(data, mark);
@@ -52,6 +54,7 @@ function doubtful(store: Store, fates: readonly Fate[]): Store {
     doubt(await journal.open(topic, expectedLast)),
   );
   return {
+    die: () => (dead = true),
     id: store.id,
     journal: doubted,
     table: store.table.bind(store),
@@ -107,6 +110,7 @@ test(
           for (const ms of endsAfterMs) {
             id ??= (await ask())?.id;
             await new Promise((resolve) => setTimeout(resolve, ms));
+            store.die();
             await bulks.close();
             // The next process knows nothing but what is stored; the fates go on with those that are left.
             store = doubtful(temp.store, fates.slice(ms % fates.length));
