@@ -15,27 +15,33 @@ test("a job that its only worker declined is offered again after a rest, though 
 });
 
 test("ten thousand waiting jobs are looked at without holding anybody up", { timeout: 120_000 }, async () => {
-  const others = Array.from({ length: 20 }, (_, i) =>
-    candidate({ workerId: `o${i}`, incarnation: `other-${i}`, slots: 0 }),
+  const zones = Array.from({ length: 50 }, (_, i) =>
+    candidate({ workerId: `z${i}`, incarnation: `zone-${i}`, slots: 0, labels: { zone: String(i % 3) } }),
   );
-  await using queue = await TestQueue.open(() => [...others, candidate()]);
-  const all = await queue.startMany(10_000);
+  await using queue = await TestQueue.open(() => [...zones, candidate()]);
+  await queue.setLimit({ labelKey: "team", mostRunning: 3 });
+  const all = await queue.startMany(5_000);
   await expect.poll(() => queue.running().length, { timeout: 20_000 }).toBe(1);
-  const stalls: number[] = [];
+  for (const zone of ["0", "1"])
+    await queue.startMany(2_500, { workerSelector: { zone }, labels: { team: `team ${zone}` } });
+  const turns: number[] = [];
   for (const { id } of all.slice(500, 510)) {
     // A new order is the most to do.
-    if (queue.running()[0]?.id !== id) await queue.set(id, { case: "priority", value: { priority: 1 } });
-    for (let turn = 0; turn < 40; turn++) {
-      const before = performance.now();
+    await queue.set(id, { case: "priority", value: { priority: 1 } });
+    // Long enough for a look, and for the rest after the one before.
+    for (const end = performance.now() + 250; performance.now() < end;) {
+      const before = process.threadCpuUsage();
       await new Promise((resolve) => setImmediate(resolve));
-      stalls.push(performance.now() - before);
+      // What it took of the processor: a busy machine takes its own time.
+      const { user, system } = process.threadCpuUsage(before);
+      turns.push((user + system) / 1000);
     }
   }
-  // A few may be the collector's, or another process's.
-  expect(stalls.sort((a, b) => b - a)[5]).toBeLessThan(60);
+  // Some may be the collector's.
+  expect(turns.sort((a, b) => b - a)[4]).toBeLessThan(20);
   const vitals = () => all.flatMap(({ id }) => queue.jobs.vitals.get(id) ?? []);
   const far = () => vitals().filter(({ waitsFor }) => waitsFor.endsWith("more than 100 in line")).length;
-  await expect.poll(far, { timeout: 20_000 }).toBe(10_000 - 101);
+  await expect.poll(far, { timeout: 20_000 }).toBe(5_000 - 101);
   const seventh = ({ placeInLine, waitsFor }: { placeInLine: number; waitsFor: string }) =>
     placeInLine === 7 && waitsFor.endsWith(" 7th in line");
   expect(vitals().filter(seventh)).toHaveLength(1);
