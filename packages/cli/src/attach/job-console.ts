@@ -1,14 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  ClientCommandSchema,
-  ConsoleHeartbeatSchema,
-  StartSchema,
-  type ClientCommand,
-  type JobEvent,
-  type Start,
-} from "@signalbox/protocol";
+import { ClientCommandSchema, StartSchema, type ClientCommand, type JobEvent, type Start } from "@signalbox/protocol";
 import { explain } from "../explain.ts";
 import type { Room } from "../room.ts";
 import { isRefusal, lossWords, type LinkEvent } from "../watch.ts";
@@ -20,7 +13,7 @@ const silenceMs = 10_000;
 const heartbeatMs = 5_000;
 const longestWaitMs = 5_000;
 
-type Command = Exclude<ClientCommand["command"], { case: undefined | "start" }>;
+type Command = Exclude<ClientCommand["command"], { case: undefined | "start" | "heartbeat" }>;
 type CommandInit = Extract<
   NonNullable<MessageInitShape<typeof ClientCommandSchema>["command"]>,
   { case: Command["case"] }
@@ -50,7 +43,7 @@ export class JobConsole {
   /** Says a command, now or when the link is there again. Returns its id, with which it is answered. */
   say(command: CommandInit): string {
     const said = create(ClientCommandSchema, { id: randomUUID(), command });
-    if (said.command.case !== "heartbeat") this.#open.set(said.id, said);
+    this.#open.set(said.id, said);
     this.#up?.write(said);
     return said.id;
   }
@@ -74,7 +67,7 @@ export class JobConsole {
       const listen = () => (silence = setTimeout(() => stream.abort(), silenceMs));
       const up = this.#connect();
       const beat = setInterval(
-        () => this.say({ case: "heartbeat", value: create(ConsoleHeartbeatSchema) }),
+        () => up.write(create(ClientCommandSchema, { command: { case: "heartbeat", value: {} } })),
         heartbeatMs,
       );
       let reason = "the server ended the stream";
