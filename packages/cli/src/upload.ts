@@ -8,6 +8,22 @@ import { InputSender, movedTo, type OnWait } from "./input-sender.ts";
 import type { InputSource } from "./input-source.ts";
 import type { Room } from "./room.ts";
 
+/** So many pieces may be on their way at a time. */
+const mostAhead = 4;
+/** How many more with each one that is stored. */
+const widening = 1 / 8;
+
+/** A piece on its way. */
+interface Flight {
+  readonly eof: boolean;
+  /** Nothing else was on its way when it began: what it is told of the input's end is so. */
+  readonly isAlone: boolean;
+  readonly outcome: Promise<Outcome>;
+}
+
+/** Where the input ends now, or why the piece was not stored. */
+type Outcome = { readonly end: number; readonly error?: never } | { readonly end?: never; readonly error: unknown };
+
 /** What an upload tells. */
 export interface UploadEvents {
   /** Something has been stored, or the upload begins anew. */
@@ -105,42 +121,64 @@ export class Upload {
   /** Sends all of it into one attempt, or what that takes before it is over. */
   async #sendAll(attempt: number, signal: AbortSignal): Promise<void> {
     const sender = new InputSender(this.#room, this.#job.id, attempt, { signal, onWait: this.#events.onWait });
-    for (let isDone = false; !isDone;) {
-      const data = await this.#read(attempt);
-      if (!data) return;
-      const eof = data.length === 0;
-      try {
-        this.#sent = Number(await sender.send({ offset: BigInt(this.#sent), data, eof }));
-        isDone = eof;
-      } catch (error) {
+    // What can be read again may be sent ahead of the answers; where that goes wrong, one piece alone shows how far the server is.
+    const widest = this.#source.isRepeatable ? mostAhead : 1;
+    let width = 1;
+    let flights: Flight[] = [];
+    let next = this.#sent;
+    let isRead = false;
+    for (;;) {
+      while (!isRead && flights.length < Math.floor(width)) {
+        const data = await this.#read(attempt, next);
+        if (!data) return;
+        isRead = data.length === 0;
+        const sending = sender.send({ offset: BigInt(next), data, eof: isRead });
+        flights.push({ eof: isRead, isAlone: flights.length === 0, outcome: outcomeOf(sending) });
+        next += data.length;
+      }
+      const flight = flights.shift();
+      if (!flight) return;
+      const { end, error } = await flight.outcome;
+      if (end !== undefined) {
+        this.#sent = end;
+        width = Math.min(widest, width + widening);
+        if (flight.eof) return;
+      } else {
         signal.throwIfAborted();
         const moved = movedTo(error);
-        if (moved !== undefined) this.#move(Number(moved), data.length);
-        else if (await this.#isOver(attempt, error)) return;
-        else throw this.#refused(error);
+        if (moved === undefined) {
+          if (await this.#isOver(attempt, error)) return;
+          throw this.#refused(error);
+        }
+        await Promise.all(flights.map(({ outcome }) => outcome));
+        if (flight.isAlone) this.#move(Number(moved));
+        flights = [];
+        next = this.#sent;
+        isRead = false;
+        width = 1;
       }
       this.#events.onSent();
     }
   }
 
   /** What comes next; undefined if the attempt is over before: whoever types takes his time. */
-  #read(attempt: number): Promise<Uint8Array | undefined> {
+  #read(attempt: number, offset: number): Promise<Uint8Array | undefined> {
     return new Promise((resolve, reject) => {
       this.#look = () => {
         if (currentAttempt(this.#job)?.number !== attempt) resolve(undefined);
       };
-      this.#source.read(this.#sent).then(resolve, reject);
+      this.#source.read(offset).then(resolve, reject);
       this.#look();
     });
   }
 
   /** The server's input ends elsewhere than ours. */
-  #move(end: number, length: number): void {
+  #move(end: number): void {
     if (end > this.#sent)
       throw new CliError(
         exitCodes.failed,
         `The rest was not sent: somebody else has sent something into the job, between the bytes of ${this.#source.name}.`,
-        `${bytes(this.#sent)} were sent before${length === 0 ? "" : ", and the job waits for more"}.`,
+        `${bytes(this.#sent)} were sent before, and the job waits for more.`,
       );
     // Its store was set back.
     this.#sent = end;
@@ -159,4 +197,12 @@ export class Upload {
       cause: error,
     });
   }
+}
+
+/** Waits for an answer that may be looked at later. */
+function outcomeOf(sending: Promise<bigint>): Promise<Outcome> {
+  return sending.then(
+    (end) => ({ end: Number(end) }),
+    (error: unknown) => ({ error }),
+  );
 }
