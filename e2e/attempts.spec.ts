@@ -58,6 +58,13 @@ test("a job that fails is tried again by its type's policy, from its checkpoint,
     expect(stdout).toMatch(/Retries +2 of 2 attempts used; waits 0\.1 s, then 2 times longer each time/);
     expect((await command(signalbox, ["retry", twice])).code).toBe(0);
     expect(await signalbox.state(twice, JobState.SUCCEEDED)).toMatchObject({ tries: 1 });
+
+    // With other parameters the attempt says so.
+    const never = await start(signalbox, "tries", "succeed_at=90", "--attempts", "1");
+    await signalbox.state(never, JobState.FAILED);
+    expect((await command(signalbox, ["retry", never, "--set", "succeed_at=2"])).stderr).toBe("");
+    const { attempts } = await signalbox.state(never, JobState.SUCCEEDED);
+    expect(attempts.map(({ parametersChanged }) => parametersChanged)).toEqual([false, true]);
   } finally {
     await worker.kill("SIGKILL");
   }

@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { JobRecord, OfferedJobType } from "@signalbox/protocol";
+import { setting } from "@signalbox/protocol/job-state";
 import { usageError } from "./exit-codes.ts";
 
 /**
@@ -15,6 +17,17 @@ export function parseAssignments(words: readonly string[], schema: JsonObject | 
       return [key, parseValue(key, word.slice(at + 1), propertySchema(schema, key))];
     }),
   );
+}
+
+/** A job's parameters with others from `key=value` words; `types` are those that are offered. Throws CliError. */
+export function changedParameters(
+  job: JobRecord,
+  words: readonly string[],
+  types: readonly OfferedJobType[],
+): JsonObject {
+  const schema = types.find(({ type }) => type?.name === job.type)?.type?.parametersSchema;
+  const now = setting(job, "parameters")?.value?.value;
+  return { ...(now?.case === "parameters" ? now.value.parameters : {}), ...parseAssignments(words, schema) };
 }
 
 /** The names that a schema declares. */

@@ -290,9 +290,11 @@ export function createProgram(version: string, run: ProgramRun): Command {
       (await import("./verbs/retry.ts")).withdraw(invocation, ref, generation),
   );
   verb(
-    withMany(program.command("retry").summary("run jobs again").addArgument(jobsArgument())).description(
-      "Queues another attempt of jobs that failed, were canceled, or have been lost for 45 s.",
-    ),
+    withMany(program.command("retry").summary("run jobs again").addArgument(jobsArgument()))
+      .description(
+        "Queues another attempt of jobs that failed, were canceled, or have been lost for 45 s; at once of one that waits for its back-off.",
+      )
+      .option("--set <key=value>", "another value of a parameter, of one job; may be repeated", collect),
     async (invocation, refs: string[], options: SteerOptions) =>
       (await import("./verbs/retry.ts")).retry(invocation, refs, options),
   );

@@ -6,20 +6,32 @@ import { hasFilter } from "../bulk-selection.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { jobJson } from "../json.ts";
+import { changedParameters } from "../parameters.ts";
 import { resolveJob } from "../resolve-job.ts";
 import { sanitise } from "../sanitise.ts";
 import type { ManyOptions } from "./many.ts";
 
 /** Queues another attempt of a job that has ended or is lost, or of many. */
-export async function retry(invocation: Invocation, refs: string[], options: ManyOptions): Promise<number> {
+export async function retry(
+  invocation: Invocation,
+  refs: string[],
+  options: ManyOptions & { readonly set?: string[] },
+): Promise<number> {
   const [ref] = refs;
+  const words = options.set ?? [];
+  if (words.length > 0 && (refs.length !== 1 || hasFilter(refs, options)))
+    throw usageError("--set is for one job: its parameters are changed and the others kept.");
   if (refs.length !== 1 || ref === undefined || hasFilter(refs, options)) {
     const { bulkCommand, many } = await import("./many.ts");
     return many(invocation, refs, { ...options, wait: false }, bulkCommand(undefined, options), "No new attempt");
   }
   const room = await invocation.room();
   const { job } = await resolveJob(room, ref);
-  const request = { requestId: randomUUID(), jobId: job.id };
+  const changed = async () => {
+    const { types } = await room.call("No new attempt", () => room.jobs.listJobTypes({}));
+    return { parameters: changedParameters(job, words, types) };
+  };
+  const request = { requestId: randomUUID(), jobId: job.id, ...(words.length > 0 ? await changed() : {}) };
   const answer = await room.call("No new attempt", () => room.jobs.retryJob(request));
   const next = (answer.job?.attempts.at(-1)?.number ?? 0) + 1;
   return report(invocation, answer.job, `waits for a worker: attempt ${next}`);

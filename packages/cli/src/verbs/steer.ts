@@ -10,13 +10,13 @@ import {
   type JobRecord,
   type LeverValue,
 } from "@signalbox/protocol";
-import { isOpen, setting } from "@signalbox/protocol/job-state";
+import { isOpen } from "@signalbox/protocol/job-state";
 import { hasFilter } from "../bulk-selection.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { enumWord, receiptJson } from "../json.ts";
 import { lastingValue, levelValue, parametersValue, priorityValue, runValue, speedValue } from "../lever-values.ts";
-import { parseAssignments } from "../parameters.ts";
+import { changedParameters } from "../parameters.ts";
 import { followReceipt, outcomeWords, pendingWords, type Standing } from "../receipts.ts";
 import { resolveJob, type FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
@@ -100,12 +100,7 @@ export async function set(
   const room = await invocation.room();
   const { types } = await room.call("Parameters not changed", () => room.jobs.listJobTypes({}));
   return steer(invocation, ref, options, "Parameters not changed", (job) => {
-    const schema = types.find(({ type }) => type?.name === job.type)?.type?.parametersSchema;
-    const now = setting(job, "parameters")?.value?.value;
-    const parameters = {
-      ...(now?.case === "parameters" ? now.value.parameters : {}),
-      ...parseAssignments(words, schema),
-    };
+    const parameters = changedParameters(job, words, types);
     for (const key of unset) delete parameters[key];
     return parametersValue(parameters);
   });
