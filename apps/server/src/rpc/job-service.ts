@@ -21,11 +21,9 @@ import type { Inputs } from "../jobs/inputs.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { listJobs } from "../jobs/list-jobs.ts";
 import type { Steering } from "../jobs/steering.ts";
+import { defaultGraceMs } from "../live/console/console-commands.ts";
 import type { Workers } from "../workers/workers.ts";
 import { actorOf } from "./actor.ts";
-
-/** How long a job that is cancelled may take to end by itself where nobody says it, milliseconds. */
-const defaultGraceMs = 10_000;
 
 /** The service that operators and programs call to start and steer jobs. */
 export function jobService(
