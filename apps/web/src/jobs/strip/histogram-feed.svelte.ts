@@ -51,12 +51,16 @@ export class HistogramFeed {
     this.#stop.abort();
   }
 
+  get #holdsStill(): boolean {
+    return this.#wasComplete && !this.#follows;
+  }
+
   async #look(): Promise<void> {
     const known = this.#histogram;
     const complete = known !== undefined && known.endLine >= this.#endLine;
-    this.#wasComplete ||= complete && this.#endLine > 1;
+    const endLine = this.#endLine;
     if (this.#asking || document.hidden || complete || performance.now() < this.#notBeforeMs) return;
-    if (this.#wasComplete && !this.#follows) return;
+    if (this.#holdsStill) return;
     this.#asking = true;
     try {
       const response = await this.#client.getHistogram(
@@ -64,7 +68,10 @@ export class HistogramFeed {
         { signal: this.#stop.signal },
       );
       this.#failures = 0;
+      if (this.#holdsStill) return;
       this.#histogram = readHistogram(response);
+      // A log that grows is always a little ahead of what was counted.
+      this.#wasComplete ||= endLine > 1 && this.#histogram.endLine >= endLine;
     } catch {
       // The log above says what is wrong with the link; the strip keeps what it shows.
       this.#failures++;
