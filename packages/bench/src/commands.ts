@@ -54,7 +54,7 @@ export async function commandTimes(signalbox: SignalboxProcess, jobId: string, c
       if (message.case !== "entries") continue;
       for (const { record } of message.value.entries) {
         for (const receipt of record?.receipts ?? []) {
-          if (receipt.state !== ReceiptState.APPLIED) continue;
+          if (receipt.state !== ReceiptState.APPLIED && receipt.state !== ReceiptState.PROVED) continue;
           const now = performance.now();
           const resolve = applied.get(receipt.generation);
           if (resolve) resolve(now);

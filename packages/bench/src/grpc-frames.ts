@@ -1,13 +1,18 @@
 import { constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { fromBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 
-// Just enough gRPC to speak as a worker by hand, cheap enough that the server is what is measured.
+// Just enough gRPC to speak by hand, cheap enough that the server is what is measured.
 
-/** Opens a call of the service of workers. */
-export function openCall(session: ClientHttp2Session, token: string, method: string): ClientHttp2Stream {
+/** Opens a call of a service. */
+export function openCall(
+  session: ClientHttp2Session,
+  token: string,
+  method: string,
+  service = "WorkerService",
+): ClientHttp2Stream {
   return session.request({
     [constants.HTTP2_HEADER_METHOD]: "POST",
-    [constants.HTTP2_HEADER_PATH]: `/signalbox.v1.WorkerService/${method}`,
+    [constants.HTTP2_HEADER_PATH]: `/signalbox.v1.${service}/${method}`,
     "content-type": "application/grpc+proto",
     te: "trailers",
     authorization: `Bearer ${token}`,

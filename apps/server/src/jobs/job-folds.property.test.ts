@@ -151,7 +151,7 @@ class World {
       if (known !== undefined && known !== state)
         expect([known, state]).toEqual([ReceiptState.APPLIED, ReceiptState.PROVED]);
       this.decided.set(generation, state);
-      const takenBack = [ReceiptState.WITHDRAWN, ReceiptState.EXPIRED].includes(state);
+      const takenBack = state === ReceiptState.WITHDRAWN || state === ReceiptState.EXPIRED;
       if (known === undefined && takenBack && leverOf(receipt.value) === "run") this.tookBack = true;
     }
   }
@@ -439,8 +439,7 @@ test(
       expect([kind, (counts.get(kind) ?? 0) > 2]).toEqual([kind, true]);
     for (const kind of ["retry due", "deadline", "given up by policy"])
       expect([kind, (counts.get(kind) ?? 0) > 0]).toEqual([kind, true]);
-    const { APPLIED, PROVED, REJECTED, SUPERSEDED, EXPIRED, WITHDRAWN } = ReceiptState;
-    for (const state of [APPLIED, PROVED, REJECTED, SUPERSEDED, EXPIRED, WITHDRAWN])
-      expect([ReceiptState[state], (outcomes.get(state) ?? 0) > 2]).toEqual([ReceiptState[state], true]);
+    for (const state of ["APPLIED", "PROVED", "REJECTED", "SUPERSEDED", "EXPIRED", "WITHDRAWN"] as const)
+      expect([state, (outcomes.get(ReceiptState[state]) ?? 0) > 2]).toEqual([state, true]);
   },
 );

@@ -11,6 +11,7 @@ const cancelAfterMs = 50;
 /** By so much the next job is given more time than the last if that was done first, or less. */
 const stepMs = 4;
 const { SUCCEEDED, FAILED, CANCELED } = JobState;
+const ended: readonly JobState[] = [SUCCEEDED, FAILED, CANCELED];
 
 test(
   "a thousand jobs that are canceled when they are about done: each ends once, and as its worker's own journal says",
@@ -37,8 +38,8 @@ test(
             atBegin.get(id)?.();
           }
           const end = ends.get(id);
-          if (end !== undefined && end !== state) flips.push(`${id}: ${JobState[end]}, then ${JobState[state]}`);
-          if (![SUCCEEDED, FAILED, CANCELED].includes(state)) continue;
+          if (end !== undefined && end !== state) flips.push(`${id}: state ${end}, then ${state}`);
+          if (!ended.includes(state)) continue;
           ends.set(id, state);
           atEnd.get(id)?.();
         }
