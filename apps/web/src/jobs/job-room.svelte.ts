@@ -154,8 +154,8 @@ export class JobRoom {
           if (!this.#labelled && Object.keys(job.labels).length > 0) this.#labelled = true;
         }
         for (const id of message.value.gone) this.#forget(id);
-        // While the first list comes in, it is shown as it grows, but not with each message.
-        if (this.#complete) this.#updateSoon();
+        // While the first list comes in, its beginning is shown at once, and then as it grows, but not with each message.
+        if (this.#complete || this.#updatedMs === 0) this.#updateSoon();
         else {
           this.#recordsChanged = true;
           this.#updateLater();
