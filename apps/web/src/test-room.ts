@@ -1,6 +1,11 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createRouterTransport, type Transport } from "@connectrpc/connect";
 import {
+  AuditRowSchema,
+  AuditService,
+  type AuditRow,
+  type ListAuditRequest,
+  type VerifyAuditResponseSchema,
   type GetHistogramResponseSchema,
   JobEntrySchema,
   JobRecordSchema,
@@ -111,6 +116,10 @@ export class TestRoom {
         stopBulk: ({ bulkId }) => this.#askBulk("stop", bulkId),
         getBulk: ({ bulkId }) => this.#askBulk("get", bulkId),
       });
+      service(AuditService, {
+        listAudit: (request) => this.#listAudit(request),
+        verifyAudit: () => this.verification(),
+      });
       service(JobService, {
         sendCommand: (request) => {
           this.commands.push(request);
@@ -168,6 +177,45 @@ export class TestRoom {
     const bulk = this.#bulks.get(id);
     if (!bulk) throw new ConnectError("There are no such commands.", Code.NotFound);
     return { bulk };
+  }
+
+  /** What VerifyAudit answers. */
+  verification: () => AsyncIterable<MessageInitShape<typeof VerifyAuditResponseSchema>> = async function* () {
+    yield { verdict: { intact: true } };
+  };
+  /** What ListAudit was asked. */
+  readonly auditRequests: ListAuditRequest[] = [];
+  /** Is asked before ListAudit answers. May throw a ConnectError. */
+  onListAudit: (request: ListAuditRequest) => void = () => {};
+  /** When the audit view begins. */
+  auditBeginsAtUs = 0n;
+  #audit: AuditRow[] = [];
+
+  /** Sets rows of the audit, the newest last, and tells them to whom they may concern: filters by kind and job only. */
+  setAudit(...inits: MessageInitShape<typeof AuditRowSchema>[]): void {
+    const rows = inits.map((init) => create(AuditRowSchema, init));
+    const isNew = (old: AuditRow) => !rows.some((row) => row.topic === old.topic && row.position === old.position);
+    this.#audit = [...this.#audit.filter(isNew), ...rows];
+    for (const stream of this.#streams)
+      for (const id of stream.ids.keys())
+        if (id.startsWith("audit/")) this.#sendTo(stream, id, { message: { case: "audit", value: { rows } } });
+  }
+
+  #listAudit(request: ListAuditRequest) {
+    this.auditRequests.push(request);
+    this.onListAudit(request);
+    const { filter, pageToken, pageSize } = request;
+    const fits = this.#audit
+      .filter(({ kind, jobId, words, refused }) => {
+        if (filter?.kinds.length && !filter.kinds.includes(kind)) return false;
+        if (filter?.refused !== undefined && filter.refused !== refused) return false;
+        return (!filter?.jobId || filter.jobId === jobId) && (!filter?.text || words.includes(filter.text));
+      })
+      .reverse();
+    const from = Number(pageToken || 0);
+    const rows = fits.slice(from, from + pageSize);
+    const nextPageToken = from + pageSize < fits.length ? String(from + pageSize) : "";
+    return { rows, nextPageToken, beginsAtUs: this.auditBeginsAtUs };
   }
 
   /** Sets workers' records and tells them. */
