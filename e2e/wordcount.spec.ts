@@ -118,6 +118,8 @@ test("each attempt is sent the whole file, and only what is complete is called s
       .at(-1)
       ?.attempts?.map(({ end }) => end?.results);
     expect(ends).toEqual([expect.objectContaining({ complete: false }), reference(text)]);
+    const { stdout } = await command(signalbox, ["job", jobId]);
+    expect(stdout).toMatch(/Results +bytes 3,000,000, lines [\d,]+, words [\d,]+, complete true\n/);
     const log = await signalbox.text(jobId, 2);
     expect(log.toString()).toMatch(/^attempt 2 counts from 0: its input of 3,000,000 bytes has to be sent again/);
   } finally {

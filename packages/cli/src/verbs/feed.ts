@@ -1,13 +1,13 @@
 import { toJson } from "@bufbuild/protobuf";
-import { JobState, VitalsSchema, type JobRecord, type Vitals } from "@signalbox/protocol";
-import { bytes, duration, exact, percent } from "@signalbox/protocol/format";
+import { JobState, VitalsSchema, type JobRecord } from "@signalbox/protocol";
+import { bytes, duration, percent } from "@signalbox/protocol/format";
 import { seenState } from "@signalbox/protocol/job-state";
 import { eta } from "@signalbox/protocol/progress";
 import type { InputSource } from "../input-source.ts";
 import type { Invocation } from "../invocation.ts";
 import type { FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
-import { sanitise } from "../sanitise.ts";
+import { resultWords } from "../results.ts";
 import { Upload } from "../upload.ts";
 import { followLog } from "./logs.ts";
 
@@ -115,18 +115,9 @@ class Feeding {
     const words = [
       state === "Running" ? undefined : state,
       `sent ${bytes(sent)}${share}`,
-      instead ?? (vitals && foundWords(vitals)),
+      instead ?? (vitals && (resultWords(vitals.results) || `${bytes(Number(vitals.inputTaken))} taken`)),
       instead === undefined ? eta(job, vitals) : undefined,
     ];
     this.#invocation.out.status(words.filter(Boolean).join(" · "));
   }
-}
-
-/** What a job says that it has found out so far, as far as it fits into a line: `bytes 1,204, lines 12`. */
-function foundWords({ results, inputTaken }: Vitals): string {
-  const found = Object.entries(results ?? {}).flatMap(([key, value]) => {
-    if (typeof value === "number") return `${sanitise(key)} ${Number.isInteger(value) ? exact(value) : value}`;
-    return typeof value === "string" && value.length <= 40 ? `${sanitise(key)} ${sanitise(value)}` : [];
-  });
-  return found.length > 0 ? found.slice(0, 5).join(", ") : `${bytes(Number(inputTaken))} taken`;
 }

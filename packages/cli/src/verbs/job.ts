@@ -17,6 +17,7 @@ import { policyFacts } from "../job-policies.ts";
 import { enumWord, jobJson } from "../json.ts";
 import { leverWords, valueWords } from "../lever-values.ts";
 import { resolveJob } from "../resolve-job.ts";
+import { resultWords } from "../results.ts";
 import { sanitise } from "../sanitise.ts";
 import { tableLines, type Column } from "../table.ts";
 import { paintState, progressWords } from "./jobs.ts";
@@ -60,6 +61,8 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
       "Input",
       `${bytes(Number(vitals.inputTaken))} of ${bytes(Number(vitals.inputEnd))} taken${vitals.inputClosed ? ", ended" : ""}`,
     ]);
+  const results = resultWords(job.attempts.at(-1)?.end?.results ?? vitals?.results);
+  if (results) facts.push(["Results", results]);
   for (const late of job.late) facts.push(["Late", lateWords(late)]);
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = [
