@@ -63,16 +63,34 @@ export class OrderedJobs<Entry extends OrderedJob> {
   }
 }
 
+/** Both in one order. `b` is short: only where its entries belong is compared. */
 function merge<Entry>(a: readonly Entry[], b: readonly Entry[], compare: (a: Entry, b: Entry) => number): Entry[] {
   const merged: Entry[] = [];
   let at = 0;
   for (const next of b) {
-    for (let first = a[at]; first !== undefined && compare(first, next) < 0; first = a[++at]) merged.push(first);
+    const to = placeOf(a, at, next, compare);
+    for (const entry of a.slice(at, to)) merged.push(entry);
     merged.push(next);
+    at = to;
   }
-  for (; at < a.length; at++) {
-    const rest = a[at];
-    if (rest !== undefined) merged.push(rest);
-  }
+  for (const entry of a.slice(at)) merged.push(entry);
   return merged;
+}
+
+/** How many entries of `a` come before `entry`; it is known that those before `from` do. */
+function placeOf<Entry>(
+  a: readonly Entry[],
+  from: number,
+  entry: Entry,
+  compare: (a: Entry, b: Entry) => number,
+): number {
+  let low = from;
+  let high = a.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const other = a[middle];
+    if (other !== undefined && compare(other, entry) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
