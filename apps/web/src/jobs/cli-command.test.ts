@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { RunMode } from "@signalbox/protocol";
+import { JobState, RunMode } from "@signalbox/protocol";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { shellWords, startCommand } from "./cli-command.ts";
+import { leverCommands, shellWords, startCommand } from "./cli-command.ts";
 import { logLevelValue } from "./log-level.ts";
 import { priorityValue } from "./priority.ts";
-import { runValue, speedValue } from "./samples.ts";
+import { jobRecord, runValue, speedValue } from "./samples.ts";
 
 test("a start is the command line that does the same", () => {
   const start = {
@@ -36,4 +36,23 @@ test("a shell reads the same words back", () => {
     }),
     { numRuns: 15 },
   );
+});
+
+test("the levers of a job are command lines with the values that are wanted now", () => {
+  const job = jobRecord({
+    state: JobState.RUNNING,
+    attempts: [{ number: 1 }],
+    spec: { generation: 2n, levers: [{ generation: 2n, value: speedValue(20) }] },
+  });
+  expect(leverCommands(job, undefined, 10_000).map(({ command }) => command)).toEqual([
+    "signalbox pause j-1",
+    "signalbox speed j-1 20",
+    "signalbox level j-1 trace",
+    "signalbox cancel j-1 --grace 10s",
+    "signalbox logs j-1 --follow",
+  ]);
+  expect(leverCommands(jobRecord({ state: JobState.FAILED }), undefined, 10_000).map(({ label }) => label)).toEqual([
+    "Retry",
+    "Log",
+  ]);
 });
