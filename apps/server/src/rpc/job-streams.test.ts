@@ -8,8 +8,11 @@ import {
   type StartJobAndWatchResponse,
   type WatchJobsResponse,
 } from "@signalbox/protocol";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { failure, TestRoom } from "../testing/open-test-room.ts";
+
+// Each opens a store, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let room: TestRoom;
 beforeEach(async () => {

@@ -18,6 +18,9 @@ import { frame, openGrpc } from "../testing/raw-rpc.ts";
 import { TestConsole } from "../testing/test-console.ts";
 import { TestWorker } from "../testing/test-worker.ts";
 
+// Each opens a store, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 // Consoles over real connections: what the network, and clients that do not read, do to them.
 
 type CommandInit = NonNullable<MessageInitShape<typeof ClientCommandSchema>["command"]>;

@@ -2,10 +2,13 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { EndOutcome, JobState, Level, RunMode, type JobRecord } from "@signalbox/protocol";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { StartSchema } from "@signalbox/protocol";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { TestRoom } from "../testing/open-test-room.ts";
 import { TestConsole } from "../testing/test-console.ts";
 import type { TestWorker } from "../testing/test-worker.ts";
+
+// Each opens a store, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let room: TestRoom;
 const consoles: TestConsole[] = [];
@@ -179,7 +182,11 @@ describe("a console", () => {
 
   test.each<[string, (each: TestConsole) => void, Code]>([
     ["does not begin with start", (each: TestConsole) => each.say({ case: "pause", value: {} }), Code.InvalidArgument],
-    ["starts an unknown type", (each: TestConsole) => each.say({ case: "start", value: { type: "no" } }), Code.InvalidArgument],
+    [
+      "starts an unknown type",
+      (each: TestConsole) => each.say({ case: "start", value: { type: "no" } }),
+      Code.InvalidArgument,
+    ],
     [
       "joins an unknown job",
       (each: TestConsole) => each.say({ case: "start", value: { jobId: "j-no" } }),

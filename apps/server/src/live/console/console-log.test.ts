@@ -2,9 +2,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { ChunkLines, EndOutcome, GapCause, GapSchema } from "@signalbox/protocol";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { TestRoom } from "../../testing/open-test-room.ts";
 import { TestConsole } from "../../testing/test-console.ts";
+
+// Each opens a store, which a busy machine takes its time for.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const types = [{ name: "count", levers: ["run"] }];
 const step = fc.oneof(
