@@ -107,7 +107,7 @@ function verdictLines(out: Output, verdict: AuditVerdict): string[] {
       : [];
   if (verdict.intact) return [`${out.paint("green", "Intact")}: every chain holds. ${anchored}`, ...old];
   return [
-    `${out.paint(["red", "bold"], "Not intact")}: ${plural(verdict.faults.length, "topic is", "topics are")} not as they were.`,
+    `${out.paint(["red", "bold"], "Not intact")}: ${plural(verdict.faults.length, "topic was", "topics were")} changed.`,
     ...verdict.faults.map(
       ({ topic, position, words }) =>
         `  ${sanitise(topic)}${position > 0n ? ` at ${position}` : ""}: ${sanitise(words)}`,
