@@ -130,7 +130,9 @@ function whyNotRun(
 
 function judgeRetry(record: JobRecord, workers: Omit<KnownWorkers, "isKnown">, now: number): Verdict {
   const { state } = record;
-  if (state !== JobState.FAILED && state !== JobState.CANCELED && state !== JobState.LOST)
+  // One that waits for its next attempt by itself may be tried at once.
+  const rests = state === JobState.QUEUED && record.retryAtUs !== 0n;
+  if (!rests && state !== JobState.FAILED && state !== JobState.CANCELED && state !== JobState.LOST)
     return skipped(state === JobState.SUCCEEDED ? "succeeded already" : `is ${stateWord(state)}`);
   try {
     foldRetry(record, undefined, now);
