@@ -6,7 +6,7 @@ import { countStates, countVerb, plainCommand, setCommand, verbOf, whySkipped, t
 import { bulkProgress, bulkSelection, bulkTitle, groupResults } from "./bulk-words.ts";
 
 const attempts = [{ number: 1, workerId: "w", assignedAtUs: 1n }];
-const job = (state: JobState, mode = RunMode.RUN, more: Parameters<typeof jobRecord>[0] = {}) =>
+const job = (state: JobState, mode: RunMode = RunMode.RUN, more: Parameters<typeof jobRecord>[0] = {}) =>
   jobRecord({ state, spec: { generation: 2n, levers: [{ generation: 2n, value: runValue(mode) }] }, ...more });
 const running = job(JobState.RUNNING, RunMode.RUN, { attempts });
 const pausing = job(JobState.RUNNING, RunMode.PAUSE, { attempts });
