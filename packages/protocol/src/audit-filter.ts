@@ -13,18 +13,13 @@ function wordsOf<T extends number>(values: Readonly<Record<string, T>>): Readonl
 const auditKinds = wordsOf<AuditKind>(AuditKind);
 const actorKinds = wordsOf<ActorKind>(ActorKind);
 
-/** Words of the kinds of rows: `command`, `give-up`, `sign-in`. */
-export const auditKindWords: readonly string[] = [...auditKinds.values()];
-/** Words of the kinds of actors: `operator`, `machine`, `worker`, `server`. */
-export const actorKindWords: readonly string[] = [...actorKinds.values()];
-
 /** The word of a kind of rows. */
-export function auditKindWord(kind: AuditKind): string {
+function auditKindWord(kind: AuditKind): string {
   return auditKinds.get(kind) ?? "";
 }
 
 /** The word of a kind of actors. */
-export function actorKindWord(kind: ActorKind): string {
+function actorKindWord(kind: ActorKind): string {
   return actorKinds.get(kind) ?? "";
 }
 

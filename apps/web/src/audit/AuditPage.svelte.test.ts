@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { AuditRowSchema} from "@signalbox/protocol";
+import type { AuditRowSchema } from "@signalbox/protocol";
 import { ActorKind, ActorSchema, AuditKind, ReceiptState } from "@signalbox/protocol";
 import { page, userEvent } from "vitest/browser";
 import { expect, test } from "vitest";
