@@ -32,6 +32,7 @@ test("a verb touches jobs that it would change, and says of the others why it sk
   expect(why("retry")).toEqual([
     ...["is running", "is pausing", "is paused", "is waiting", "is waiting", "is cancelling", "", "succeeded already"],
   ]);
+  expect(whySkipped("retry", job(JobState.QUEUED, RunMode.RUN, { retryAtUs: 5n }), undefined)).toBeUndefined();
   const left = "has left the queue";
   expect(why("priority").slice(0, 5)).toEqual([left, left, left, "", ""]);
 });

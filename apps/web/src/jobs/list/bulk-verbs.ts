@@ -108,7 +108,8 @@ function whyNoRetry(job: JobRecord): string | undefined {
     case JobState.SUCCEEDED:
       return "succeeded already";
     default:
-      return `is ${seenState(job).word.toLowerCase()}`;
+      // A job in its back-off is tried again at once.
+      return job.retryAtUs > 0n ? undefined : `is ${seenState(job).word.toLowerCase()}`;
   }
 }
 
