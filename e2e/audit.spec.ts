@@ -49,7 +49,7 @@ test("who did what is seen live, refusals too, goes into a file, and an edited s
   );
   const stored = named
     .all(`job/${id}`)
-    .map(({ position, data }) => ({ position, data: Buffer.from(data as Uint8Array) }));
+    .map(({ position, data }) => ({ position: Number(position), data: Buffer.from(data as Uint8Array) }));
   const paused = stored.find(({ data }) => data.includes("maintenance"));
   if (!paused) throw new Error("the pause is not stored");
   const edited = Buffer.from(paused.data);
@@ -59,5 +59,5 @@ test("who did what is seen live, refusals too, goes into a file, and an edited s
   await signalbox.start();
   const verdict = await command(signalbox, ["audit", "verify"]);
   expect(verdict.code).toBe(1);
-  expect(verdict.stdout).toContain(`job/${id} at ${String(paused.position)}`);
+  expect(verdict.stdout).toContain(`job/${id} at ${paused.position}`);
 });

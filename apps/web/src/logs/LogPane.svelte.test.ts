@@ -185,7 +185,19 @@ describe("rows", () => {
   test("a marker and a gap stand between lines with exact numbers", async () => {
     room.append([numbered(1, 11), gapEntry(11, 13), numbered(24, 31)]);
     const reader = await open();
-    reader.markers = [{ generation: 2, attempt: 1, line: 5, who: "ana", what: "paused", short: "pause", atUs: 1, afterMs: 38, proof: "" }];
+    reader.markers = [
+      {
+        generation: 2,
+        attempt: 1,
+        line: 5,
+        who: "ana",
+        what: "paused",
+        short: "pause",
+        atUs: 1,
+        afterMs: 38,
+        proof: "",
+      },
+    ];
     await until(() => keys().includes("m2"));
     expect(keys().slice(3, 7)).toEqual(["l4", "m2", "l5", "l6"]);
     await expect.element(page.getByText(/applied after 38.ms, at line 5/)).toBeVisible();
