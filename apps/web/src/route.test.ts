@@ -32,6 +32,12 @@ test("the page of jobs keeps view, filters and sort in its URL", () => {
   });
 });
 
+test("a job's URL names attempts that are shown side by side", () => {
+  expect(route("/jobs/j-1?compare=1,3,x")).toMatchObject({ compare: [1, 3] });
+  expect(route("/jobs/j-1?compare=newest")).toMatchObject({ compare: [] });
+  expect(route("/jobs/j-1")).toMatchObject({ compare: undefined });
+});
+
 test("a job's URL names attempt, marked lines and whether late ones are shown", () => {
   expect(route("/jobs/j-1?late=shown")).toMatchObject({ attempt: undefined, late: true });
   expect(route("/jobs/j-1?attempt=2&line=120-140")).toEqual({
