@@ -120,6 +120,9 @@ const states: Record<string, (signalbox: Signalbox, page: Page) => Promise<void>
   },
 };
 
+// The longest file of all: its tests go to whichever browser is free.
+test.describe.configure({ mode: "parallel" });
+
 for (const [name, arrange] of Object.entries(states)) {
   test(`${name}: no serious fault in either theme, and none at 360 px`, async ({ signalbox, page }) => {
     // axe reads the whole page four times.

@@ -118,7 +118,7 @@ export class Signalbox {
   }
 
   /** Waits until the job is in a state. */
-  async state(jobId: string, state: JobState, timeout = 30_000): Promise<JobRecord> {
+  async state(jobId: string, state: JobState, timeout = 60_000): Promise<JobRecord> {
     await expect.poll(async () => (await this.job(jobId)).record.state, { timeout }).toBe(state);
     return (await this.job(jobId)).record;
   }

@@ -56,7 +56,7 @@ test("a job that was cancelled is retried with other parameters, and its attempt
   await expect(lever(page, "End")).toContainText("10 s to end by itself, then killed");
   await page.keyboard.press("Enter");
   await signalbox.state(id, JobState.CANCELED);
-  await page.getByRole("button", { name: "Retry with other parameters" }).click();
+  await page.getByRole("button", { name: "Edit… the parameters and retry" }).click();
   await page
     .getByRole("dialog")
     .getByRole("textbox", { name: /^Retries/ })

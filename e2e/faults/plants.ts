@@ -30,6 +30,7 @@ export const plants: readonly Plant[] = [
         file: attemptLog,
         is: `this.#pending = this.#writer.append(entry, nextLine).then(() => {
       this.#durable = { nextLine, mark };
+      this.#onStored?.(firstLine, nextLine, header);
     });`,
         becomes: `this.#durable = { nextLine, mark };
     setTimeout(() => void this.#writer.append(entry, nextLine).catch(() => undefined), 5000);

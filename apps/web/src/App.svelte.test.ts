@@ -180,7 +180,7 @@ describe("the jobs page", () => {
     await open("/");
     await until(() => row("alpha"));
     await userEvent.keyboard("jp");
-    await until(() => /ana paused .* before you\. Your click changed nothing\./.test(words(row("alpha"))));
+    await until(() => /Ana paused it .*before you\. Your click changed nothing\./.test(words(row("alpha"))));
     expect(room.commands).toHaveLength(1);
   });
 

@@ -66,7 +66,7 @@ test("the page of workers keeps the open worker, view, words and fold in its URL
 });
 
 test("other paths lead nowhere", () => {
-  expect([route("/audit"), route("/jobs/a/b"), route("/workers/a")].map(({ page }) => page)).toEqual([
+  expect([route("/audit/a"), route("/jobs/a/b"), route("/workers/a")].map(({ page }) => page)).toEqual([
     "nowhere",
     "nowhere",
     "nowhere",

@@ -2,13 +2,13 @@ import { clone } from "@bufbuild/protobuf";
 import {
   AttemptEndSchema,
   EndOutcome,
-  JobRecordSchema,
   JobState,
   ReceiptState,
   RunMode,
   type Attempt,
   type AttemptEnd,
   type JobRecord,
+  type LeverSetting,
   type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
@@ -58,7 +58,7 @@ export function isOpen(receipt: Receipt): boolean {
  * record until the next one.
  */
 export function begin(before: JobRecord): JobRecord {
-  const record = clone(JobRecordSchema, before);
+  const record = copyToChange(before);
   const newest = new Map<Lever, bigint>();
   for (const receipt of record.receipts) {
     const lever = leverOf(receipt.value);
@@ -68,6 +68,25 @@ export function begin(before: JobRecord): JobRecord {
     (receipt) => isOpen(receipt) || newest.get(leverOf(receipt.value)) === receipt.generation,
   );
   return record;
+}
+
+/**
+ * A copy as deep as folds change it; values, actors, ends and what else is only ever replaced is shared. Several times as fast as a clone
+ * by reflection, and a busy room folds thousands of entries a second.
+ */
+function copyToChange(before: JobRecord): JobRecord {
+  const { spec } = before;
+  return {
+    ...before,
+    ...(spec ? { spec: { ...spec, levers: spec.levers.map(copySetting) } } : {}),
+    attempts: before.attempts.map((attempt) => ({ ...attempt, levers: [...attempt.levers] })),
+    receipts: before.receipts.map((receipt) => ({ ...receipt })),
+    late: before.late.map((late) => ({ ...late })),
+  };
+}
+
+function copySetting(setting: LeverSetting): LeverSetting {
+  return setting.hold ? { ...setting, hold: { ...setting.hold } } : { ...setting };
 }
 
 export function setState(record: JobRecord, state: JobState, reason: string, now: number): void {

@@ -1,5 +1,6 @@
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
+  addRawMessages,
   CommandSchema,
   JobEntrySchema,
   JobRecordSchema,
@@ -54,6 +55,8 @@ export function jobTopic(jobId: string): string {
 /** The topics of all jobs start with this. */
 export const jobTopicPrefix = "job/";
 
+/** Number of `JobEntry.record`. */
+const recordField = 20;
 const tries = 5;
 /** Decoding a run must not hold up the event loop. */
 const readAhead = { maxEntries: 100 };
@@ -69,6 +72,8 @@ export class Job {
   readonly #vitalsOf: (jobId: string) => Vitals | undefined;
   readonly #afterEntry: AfterEntry;
   #record: JobRecord;
+  /** The record in its entry's form, without position and vitals; undefined if it was not written here. */
+  #encoded: Uint8Array | undefined;
   /** Of the newest entry; undefined until it was read or written here. */
   #digest: Uint8Array | undefined;
   #writer: TopicWriter | undefined;
@@ -105,6 +110,15 @@ export class Job {
   /** The newest durable state. Never change it. `entryPosition` says which entry it is the state after. */
   get record(): JobRecord {
     return this.#record;
+  }
+
+  /** The record in the form in which it travels and is cached: with its position and vitals. */
+  get encodedRecord(): Uint8Array {
+    if (!this.#encoded) return encodeRecord(this.#record);
+    const { entryPosition, vitals } = this.#record;
+    // What follows in an encoded message adds to what it says.
+    const more = create(JobRecordSchema, { entryPosition, ...(vitals ? { vitals } : {}) });
+    return Buffer.concat([this.#encoded, toBinary(JobRecordSchema, more)]);
   }
 
   /** SHA-256 of the newest entry, the one at `record.entryPosition`; undefined if nothing was read or written since the job was opened. */
@@ -200,6 +214,7 @@ export class Job {
     const requests = this.#requests && (await this.#readRequests());
     const before = this.#record;
     this.#record = record;
+    this.#encoded = undefined;
     this.#requests = requests;
     this.#digest = digest;
     this.#afterEntry(this, before, { entry, position: opened.position, digest });
@@ -217,17 +232,22 @@ export class Job {
       actor: decision.actor,
       requestId: decision.requestId ?? "",
       cause: decision.cause,
-      record,
       ...(vitals ? { vitals } : {}),
       ...(this.#digest ? { previousDigest: this.#digest } : {}),
     });
+    // Encoded once, for the entry and for the table that caches it.
+    const encoded = toBinary(JobRecordSchema, record);
+    addRawMessages(entry, recordField, [encoded]);
     const bytes = toBinary(JobEntrySchema, entry);
+    delete entry.$unknown;
+    entry.record = record;
     const digest = digestOf(bytes);
     const position = await writer.append(bytes, 0);
     const before = record === this.#record ? undefined : this.#record;
     record.entryPosition = BigInt(position);
     if (vitals) record.vitals = vitals;
     this.#record = record;
+    this.#encoded = encoded;
     this.#digest = digest;
     this.#requests?.learn(entry);
     this.#afterEntry(this, before, { entry, position, digest });

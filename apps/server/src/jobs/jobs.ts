@@ -255,7 +255,7 @@ export class Jobs {
     try {
       while (this.#caching.get(job)) {
         this.#caching.set(job, false);
-        const revision = await this.#table.put(job.id, encodeRecord(job.record));
+        const revision = await this.#table.put(job.id, job.encodedRecord);
         if (revision > this.#revision) this.#revision = revision;
       }
     } catch (error) {

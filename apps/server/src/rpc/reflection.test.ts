@@ -44,9 +44,12 @@ describe.each(["v1", "v1alpha"])("grpc.reflection.%s", (version) => {
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",
+      "signalbox.v1.AuditService",
+      "signalbox.v1.BulkService",
       "signalbox.v1.JobService",
       "signalbox.v1.LiveService",
       "signalbox.v1.LogService",
+      "signalbox.v1.RunService",
       "signalbox.v1.WorkerService",
     ]);
   });

@@ -28,6 +28,8 @@ export class AuditRoom {
   readonly #leave = new AbortController();
   readonly #unfollow: () => void;
   #token = "";
+  /** What has come since the newest page was asked for: the page may be older. Undefined while none is asked for. */
+  #came: AuditRow[] | undefined;
   /** Rises when the list begins anew: what was asked before that is not taken. */
   #age = 0;
 
@@ -40,8 +42,10 @@ export class AuditRoom {
       kind: () => ({ case: "audit", value: create(AuditSubscriptionSchema, { filter }) }),
       apply: (message) => {
         if (message.case === "caughtUp") void this.load();
-        else if (message.case === "audit") this.#take(message.value.rows);
-        else if (message.case === "error") this.#fault = message.value.message;
+        else if (message.case === "audit") {
+          this.#came?.push(...message.value.rows);
+          this.#take(message.value.rows);
+        } else if (message.case === "error") this.#fault = message.value.message;
       },
     });
   }
@@ -90,7 +94,9 @@ export class AuditRoom {
   /** Reads the newest page: at first, and when the link was away. Rows that are known stay if none is missing between them. */
   async load(): Promise<void> {
     const age = ++this.#age;
+    const came = (this.#came = [] as AuditRow[]);
     const page = await this.#list("", () => age === this.#age);
+    if (this.#came === came) this.#came = undefined;
     if (!page) return;
     const joins = page.rows.length < pageSize || overlap(this.#rows, page.rows);
     if (this.#complete && joins && this.#rows.length <= mostRows) this.#take(page.rows);
@@ -100,6 +106,7 @@ export class AuditRoom {
       this.#token = page.nextPageToken;
     }
     this.#complete = true;
+    if (came.length > 0) this.#take(came);
   }
 
   /** Reads the next older page, if there is one and none is being read. */
