@@ -308,7 +308,9 @@ export class TestRoom {
     stream.queue.push({
       message: { case: "hello", value: { storeId: "s", serverTimeUs: nowUs(), ...(store && { store }) } },
     });
-    for (const { id, kind, cursor } of subscriptions) if (cursor.length === 0) this.#begin(stream, id, kind);
+    // The audit has no cursor: each stream begins it anew.
+    for (const { id, kind, cursor } of subscriptions)
+      if (cursor.length === 0 || kind.case === "audit") this.#begin(stream, id, kind);
     try {
       while (!signal.aborted) {
         if (stream.broken) throw new ConnectError("cut", Code.Unavailable);
