@@ -71,7 +71,7 @@ export class AuditView {
   async *follow(filter: AuditFilter | undefined, signal: AbortSignal): AsyncGenerator<Row[] | undefined> {
     const fits = matcher(filter);
     // What comes while the history is read is heard of too.
-    this.ready().catch(() => undefined);
+    this.ready().catch(() => undefined); // Who lists hears it; what happens from now on is told nevertheless.
     for await (const run of this.#list.follow(AbortSignal.any([signal, this.#closed.signal]))) yield run?.filter(fits);
   }
 
