@@ -101,7 +101,7 @@ const states: Record<string, (signalbox: Signalbox, page: Page) => Promise<void>
     await killed.kill("SIGKILL");
     await signalbox.open(page, "/workers");
     await page.getByRole("button", { name: "Drain draining" }).click();
-    for (const word of ["Connected", "Draining", "Silent"])
+    for (const word of ["Draining", "Silent", "Connected"])
       await expect(page.getByRole("cell", { name: word, exact: true })).toBeVisible();
   },
   "Workers, details": async (signalbox, page) => {

@@ -22,6 +22,8 @@ export async function openApp(room: TestRoom, path: string, width = 1440): Promi
   const target = document.createElement("div");
   target.style.height = "800px";
   document.body.append(target);
+  // Where the mouse of an earlier test was left, a list would hold still, and a strip would read out what is under it.
+  await page.elementLocator(document.documentElement).hover({ position: { x: 0, y: 0 } });
   await render(App, { target, props: { transport: room.transport, session: new Session() } });
 }
 

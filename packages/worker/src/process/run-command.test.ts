@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { RunMode } from "@signalbox/protocol";
 import { leverOf, roomForTests } from "../room-for-tests.ts";
 import { linuxProcesses } from "./processes-linux.ts";
@@ -19,6 +19,8 @@ const room = roomForTests();
 const away = { url: "http://127.0.0.1:9", token: "none" };
 const patient = { timeout: 30_000, interval: 30 };
 vi.setConfig({ testTimeout: 60_000 });
+// Some tests run several supervisors: none may decline what is another's.
+beforeEach(() => void (room.server.behaviour.keepsToProcess = true));
 
 interface Supervised {
   readonly child: ChildProcess;
