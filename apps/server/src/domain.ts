@@ -118,7 +118,7 @@ export async function openDomain({
   monotonic = () => performance.now(),
 }: DomainOptions): Promise<Domain> {
   const jobs = await Jobs.open(store, logger, clock);
-  const audit = new Audit({ journal: store.journal, jobs, logger, clock });
+  const audit = new Audit({ store, jobs, logger, clock });
   const inputs = await Inputs.open({ journal: store.journal, jobs, logger, clock });
   const trends = new Trends(jobs, clock());
   const logs = new Logs(store.journal, clock);
@@ -182,7 +182,7 @@ export async function openDomain({
       ...jobStreams({ live, steering, open: watches, clock }),
     });
     router.service(BulkService, bulkService(bulks));
-    router.service(AuditService, auditService(audit, store.journal));
+    router.service(AuditService, auditService(audit, store));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
       watch: (request, { values, signal }) =>

@@ -1,25 +1,16 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import {
-  ActorKind,
-  ActorSchema,
-  AnchoredTopicSchema,
-  AuditAnchorSchema,
-  AuditEntrySchema,
-  type AnchoredTopic,
-} from "@signalbox/protocol";
+import { AnchoredTopicSchema, AuditAnchorSchema, AuditEntrySchema, type AnchoredTopic } from "@signalbox/protocol";
 import { digestOf } from "../digest.ts";
 import { jobTopic, jobTopicPrefix } from "../jobs/job.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Logger } from "../logger.ts";
 import type { Journal, Position } from "../store/store.ts";
-import { auditTopic, type AuditLog } from "./audit-log.ts";
+import { auditTopic, serverActor, type AuditLog } from "./audit-log.ts";
 
 /** How often is written down where the topics stand, if any has changed. */
 const everyMs = 60_000;
 /** Topics in one anchor; more of them are more anchors. */
 const mostTopics = 10_000;
-
-const actor = create(ActorSchema, { kind: ActorKind.SERVER, name: "server" });
 
 /**
  * Writes down, every minute and at the end, where the topics of jobs stand: position and digest of the newest entry of each that has
@@ -81,7 +72,7 @@ export class Anchors {
         topics: topics.slice(at, at + mostTopics),
         topicsTotal: BigInt(this.#jobs.size),
       });
-      this.#log.add(actor, { case: "anchor", value });
+      this.#log.add(serverActor, { case: "anchor", value });
     }
   }
 

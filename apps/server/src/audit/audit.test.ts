@@ -186,7 +186,7 @@ test("who follows the view hears of new rows, and again of a row whose outcome c
 test("a large view holds the newest rows and says where it begins; of one job everything is there", async () => {
   await using temp = await openTempStore();
   const jobs = await Jobs.open(temp.store, logger);
-  const audit = new Audit({ journal: temp.store.journal, jobs, clock: () => Date.now() * 1000, logger });
+  const audit = new Audit({ store: temp.store, jobs, clock: () => Date.now() * 1000, logger });
   const ids: string[] = [];
   for (let i = 0; i < 10; i++) ids.push(await startJob(jobs, `job ${i}`));
   for (const id of ids) await jobs.get(id).command(run(RunMode.PAUSE), operator, "hold");
@@ -205,7 +205,7 @@ test("a large view holds the newest rows and says where it begins; of one job ev
 test("rows that come while the history is read stand in the view once", async () => {
   await using temp = await openTempStore();
   const jobs = await Jobs.open(temp.store, logger);
-  const audit = new Audit({ journal: temp.store.journal, jobs, clock: () => Date.now() * 1000, logger });
+  const audit = new Audit({ store: temp.store, jobs, clock: () => Date.now() * 1000, logger });
   const ids: string[] = [];
   for (let i = 0; i < 30; i++) ids.push(await startJob(jobs, `job ${i}`));
   const reading = audit.view.ready();

@@ -1,14 +1,15 @@
 import type { Clock } from "../clock.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import type { Logger } from "../logger.ts";
-import type { Journal } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { Anchors } from "./anchors.ts";
 import { AuditLog } from "./audit-log.ts";
 import { AuditView } from "./audit-view.ts";
+import { AuditHeadKeeper, auditHeadTable } from "./head.ts";
 
 /** What the audit stands on. */
 export interface AuditParts {
-  readonly journal: Journal;
+  readonly store: Pick<Store, "journal" | "table">;
   readonly jobs: Jobs;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -19,9 +20,12 @@ export class Audit {
   readonly log: AuditLog;
   readonly anchors: Anchors;
   readonly view: AuditView;
+  readonly #head: AuditHeadKeeper;
 
-  constructor({ journal, jobs, clock, logger }: AuditParts) {
+  constructor({ store, jobs, clock, logger }: AuditParts) {
+    const { journal } = store;
     this.log = new AuditLog({ journal, clock, logger });
+    this.#head = new AuditHeadKeeper(store.table(auditHeadTable), this.log, logger);
     this.anchors = new Anchors(journal, jobs, this.log, logger);
     this.view = new AuditView(journal, jobs, this.log, logger);
   }
@@ -32,5 +36,6 @@ export class Audit {
     await this.log.settle();
     await this.anchors.close();
     await this.log.idle();
+    await this.#head.close();
   }
 }

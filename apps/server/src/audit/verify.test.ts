@@ -35,7 +35,7 @@ async function inRoom<T>(
 ): Promise<T> {
   const store = await openSqliteStore({ folder });
   const jobs = await Jobs.open(store, logger);
-  const audit = new Audit({ journal: store.journal, jobs, clock, logger });
+  const audit = new Audit({ store, jobs, clock, logger });
   try {
     return await act({ jobs, audit, store });
   } finally {
@@ -67,7 +67,7 @@ async function verify(folder: string): Promise<AuditVerdict> {
   const store = await openSqliteStore({ folder });
   try {
     let verdict: AuditVerdict | undefined;
-    for await (const step of verifyAudit(store.journal, new AbortController().signal)) verdict = step.verdict;
+    for await (const step of verifyAudit(store, new AbortController().signal)) verdict = step.verdict;
     if (!verdict) throw new Error("there was no verdict");
     return verdict;
   } finally {
@@ -241,6 +241,33 @@ test("an altered entry of the audit is found, and what its later anchors tell st
   ]);
 });
 
+test.each<[string, (rows: StoredRow[], db: DatabaseSync, id: number) => void, object]>([
+  [
+    "cut off at its end",
+    (rows, db, id) => {
+      const kept = rows.at(-3)!.position;
+      db.prepare("DELETE FROM entry WHERE topic = ? AND position > ?").run(id, kept);
+      db.prepare("UPDATE topic SET last = ? WHERE id = ?").run(kept, id);
+    },
+    { topic: "audit", words: expect.stringContaining("end is missing") as string },
+  ],
+  [
+    "removed as a whole",
+    (_rows, db, id) => {
+      db.prepare("DELETE FROM entry WHERE topic = ?").run(id);
+      db.prepare("DELETE FROM topic WHERE id = ?").run(id);
+    },
+    { topic: "audit", words: expect.stringContaining("topic is missing") as string },
+  ],
+])("the audit itself, %s, is missed, and another server covers nothing up", async (_, cut, fault) => {
+  await using temp = await tempFolder();
+  await makeStore(temp.folder);
+  edit(temp.folder, "audit", cut);
+  expect(await verify(temp.folder)).toMatchObject({ intact: false, faults: [fault] });
+  await inRoom(temp.folder, ({ audit }) => Promise.resolve(audit.log.signIn(actor, "signed in", false)));
+  expect((await verify(temp.folder)).faults).toMatchObject([{ topic: "audit" }]);
+});
+
 test("a history that was rewritten from some entry on, chain and all, is found by its anchor", async () => {
   await using temp = await tempFolder();
   const { one } = await makeStore(temp.folder);
@@ -278,6 +305,7 @@ test("entries of servers that did not chain them are allowed at the beginning on
   edit(temp.folder, "audit", (_rows, db, id) => {
     db.prepare("DELETE FROM entry WHERE topic = ?").run(id);
     db.prepare("DELETE FROM topic WHERE id = ?").run(id);
+    db.exec("DELETE FROM record WHERE tables = (SELECT id FROM tables WHERE name = 'audit_head')");
   });
   edit(temp.folder, `job/${one}`, unchain(5));
   expect(await verify(temp.folder)).toMatchObject({ intact: true, unchainedEntries: 4n });

@@ -12,9 +12,10 @@ import {
 import { moment } from "@signalbox/protocol/format";
 import { digestOf } from "../digest.ts";
 import { jobTopicPrefix } from "../jobs/job.ts";
-import type { Journal, Position, TopicInfo } from "../store/store.ts";
+import type { Journal, Position, Store, Table, TopicInfo } from "../store/store.ts";
 import { auditTopic } from "./audit-log.ts";
 import { Chain, type ChainFault } from "./chain.ts";
+import { auditHeadTable, readAuditHead } from "./head.ts";
 
 /** How often is told how far it has come, milliseconds. */
 const tellEveryMs = 250;
@@ -33,8 +34,11 @@ interface Anchor {
  * Checks the chain of `audit` and of every job's topic, and each topic against what the anchors say of it. Tells how far it has come, and
  * at last the verdict. Ends early when `signal` aborts.
  */
-export async function* verifyAudit(journal: Journal, signal: AbortSignal): AsyncGenerator<VerifyAuditResponse> {
-  const verification = new Verification(journal, signal);
+export async function* verifyAudit(
+  store: Pick<Store, "journal" | "table">,
+  signal: AbortSignal,
+): AsyncGenerator<VerifyAuditResponse> {
+  const verification = new Verification(store, signal);
   let toldMs = performance.now();
   for await (const verdict of verification.run()) {
     if (verdict === undefined && performance.now() - toldMs < tellEveryMs) continue;
@@ -53,6 +57,7 @@ class Verification {
   topicsTotal = 0;
   entriesDone = 0;
   readonly #journal: Journal;
+  readonly #heads: Table;
   readonly #signal: AbortSignal;
   readonly #anchors = new Map<string, Anchor[]>();
   readonly #missing: AuditFault[] = [];
@@ -61,13 +66,16 @@ class Verification {
   #anchored = 0;
   #newestAnchorAt = 0;
 
-  constructor(journal: Journal, signal: AbortSignal) {
-    this.#journal = journal;
+  constructor(store: Pick<Store, "journal" | "table">, signal: AbortSignal) {
+    this.#journal = store.journal;
+    this.#heads = store.table(auditHeadTable);
     this.#signal = signal;
   }
 
   /** Yields after each run of entries, and the verdict at the end. */
   async *run(): AsyncGenerator<AuditVerdict | undefined> {
+    const head = await readAuditHead(this.#heads);
+    if (head) this.#anchors.set(auditTopic, [head]);
     // Anchors first: what they tell was stored before them, so that it is there by now.
     const audit = (await this.#journal.topics(auditTopic)).find(({ topic }) => topic === auditTopic);
     const before = await this.#journal.topics(jobTopicPrefix);
@@ -77,6 +85,7 @@ class Verification {
     this.topicsTotal = topics.length + (audit ? 1 : 0);
     for (const topic of topics) yield* this.#check(topic, "job");
     const there = new Set(topics.map(({ topic }) => topic));
+    if (audit) there.add(audit.topic);
     for (const [topic, anchors] of this.#anchors) {
       const newest = anchors.at(-1);
       if (there.has(topic) || !newest) continue;
@@ -128,7 +137,8 @@ class Verification {
     if (this.#signal.aborted) return;
     fault = fault ? await this.#placed(topic, fault) : this.#end(last, from, anchors[next]);
     this.#unchained += chain.unchained;
-    this.#anchored += next;
+    // Of `audit` it is the note of where it ended, which is no anchor.
+    if (topic !== auditTopic) this.#anchored += next;
     this.topicsDone++;
     if (fault)
       this.#faults.push(create(AuditFaultSchema, { topic, position: BigInt(fault.position), words: fault.words }));

@@ -6,7 +6,7 @@ import { pageToken } from "../audit/filter.ts";
 import { toAuditRow, type Row } from "../audit/row.ts";
 import { verifyAudit } from "../audit/verify.ts";
 import { Refused } from "../refused.ts";
-import type { Journal } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 
 const defaultPage = 100;
 const largestPage = 1_000;
@@ -14,7 +14,7 @@ const largestPage = 1_000;
 const mostChecks = 2;
 
 /** The service that reads who did what, and checks that nobody has changed that. */
-export function auditService({ view }: Audit, journal: Journal): ServiceImpl<typeof AuditService> {
+export function auditService({ view }: Audit, store: Store): ServiceImpl<typeof AuditService> {
   let checks = 0;
   return {
     async listAudit(request, { signal }) {
@@ -48,7 +48,7 @@ export function auditService({ view }: Audit, journal: Journal): ServiceImpl<typ
       // Where the client has gone while a message waits to be sent, `finally` does not run.
       signal.addEventListener("abort", leave, { once: true });
       try {
-        yield* verifyAudit(journal, signal);
+        yield* verifyAudit(store, signal);
       } finally {
         signal.removeEventListener("abort", leave);
         leave();
