@@ -13,13 +13,27 @@ import type { Reporter } from "./outbox.ts";
 
 const rememberedAttempts = 10_000;
 
+/**
+ * What has come to rest is said twice more, so long after it was said before, milliseconds: that a job stands for a second can then be seen
+ * when the second is over.
+ */
+const repeatAfterMs = [250, 1000] as const;
+
+/** What was taken last of an attempt: the results apart, which go only when there are others. */
+interface Taken {
+  readonly vitals: AttemptVitals;
+  readonly results: JsonObject | undefined;
+  readonly atMs: number;
+  /** How often it was taken again since. */
+  readonly repeats: number;
+}
+
 /** What a worker has to report of: attempts, and what it declined or gave up, until the server has accepted the end. */
 export class Reporters {
   readonly #reporters = new Map<string, Reporter>();
   /** Keys of what is over, so that a late repetition does not start it again. Oldest first. */
   readonly #over = new Set<string>();
-  /** What was taken last, by attempt: the results apart, which go only when there are others. */
-  readonly #last = new Map<string, { vitals: AttemptVitals; results: JsonObject | undefined }>();
+  readonly #last = new Map<string, Taken>();
 
   get isEmpty(): boolean {
     return this.#reporters.size === 0;
@@ -66,9 +80,15 @@ export class Reporters {
     return all;
   }
 
-  /** The vitals of attempts that are not what was taken last. */
+  /** The vitals of attempts that are not what was taken last, and of those that have just come to rest. */
   takeNewVitals(attempts: readonly Attempt[]): AttemptVitals[] {
     return attempts.flatMap((attempt) => this.#news(attempt.vitals()) ?? []);
+  }
+
+  /** A lever of it has moved: its vitals are said again after that, though they may be the same. */
+  repeatVitals(key: string): void {
+    const last = this.#last.get(key);
+    if (last) this.#last.set(key, { ...last, atMs: systemClock.monotonicMs(), repeats: 0 });
   }
 
   /** Another link: whoever is there knows no vitals. */
@@ -80,9 +100,11 @@ export class Reporters {
     const key = attemptKey(vitals);
     const last = this.#last.get(key);
     const sameResults = last?.results === results;
-    if (last && sameResults && equals(AttemptVitalsSchema, { ...last.vitals, atUs: vitals.atUs }, vitals))
-      return undefined;
-    this.#last.set(key, { vitals, results });
+    const rests = last && sameResults && equals(AttemptVitalsSchema, { ...last.vitals, atUs: vitals.atUs }, vitals);
+    const repeats = rests ? last.repeats + 1 : 0;
+    const atMs = systemClock.monotonicMs();
+    if (rests && atMs < last.atMs + (repeatAfterMs[last.repeats] ?? Infinity)) return undefined;
+    this.#last.set(key, { vitals, results, atMs, repeats });
     return results && !sameResults ? { ...vitals, results } : vitals;
   }
 }

@@ -47,6 +47,7 @@ export class Work {
       ...{ clock: systemClock, budget, redactor, spool },
       onChange: (attempt) => {
         if (!this.has(attempt)) return;
+        this.#reporters.repeatVitals(attempt.key);
         this.#sendVitals([attempt]);
         outbox.report(attempt);
       },

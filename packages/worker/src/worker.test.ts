@@ -500,6 +500,24 @@ describe("levers", () => {
     expect(attempt.report?.end?.endLine).toBe(3n);
   });
 
+  test("a job that comes to rest says so twice more, a second apart: whoever reads it knows that it stands", async () => {
+    await start([
+      job(async ({ paced }) => {
+        for await (const _ of paced(numbered(1000)));
+      }),
+    ]);
+    const attempt = server.assign("a", "test", { levers: [{ case: "speed", value: { itemsPerSecond: 50 } }] });
+    await server.until(() => (attempt.vitals.at(-1)?.itemsDone ?? 0n) > 5n, "it counts");
+    const generation = server.set(attempt, { case: "run", value: { mode: RunMode.PAUSE } });
+    await server.until(() => runLever(attempt)?.generation === generation, "the pause is applied");
+    const appliedAtUs = runLever(attempt)?.atUs ?? 0n;
+    const since = () => attempt.vitals.filter(({ atUs }) => atUs > appliedAtUs);
+    const restedUs = () => Number((since().at(-1)?.atUs ?? 0n) - (since()[0]?.atUs ?? 0n));
+    await server.until(() => restedUs() >= 1e6, "it has said for a second that it stands");
+    expect(new Set(since().map(({ itemsDone }) => itemsDone)).size).toBe(1);
+    expect(since().length).toBeLessThanOrEqual(4);
+  });
+
   test("a pause is received before it is applied: the job finishes its item first", async () => {
     const finish = gate();
     await start([
