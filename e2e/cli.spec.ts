@@ -133,6 +133,10 @@ test("every lever moves, and what became of it is said and told by the exit code
     text: expect.stringMatching(/^tuned: paused after [\d.]+ m?s, at line [\d,]+\n$/) as unknown,
   });
   expect((await said("resume", id)).text).toMatch(/^tuned: resumed after/);
+  expect(await said("pause", id, "--by-system")).toEqual({
+    code: 1,
+    text: expect.stringContaining("The system cannot stop jobs of type 'tuned'") as unknown,
+  });
   expect((await said("speed", id, "20/s", "--for", "1h")).text).toMatch(
     /^tuned: speed 20 \/s for 1 h 00 m, then 100 \/s, after/,
   );

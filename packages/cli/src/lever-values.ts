@@ -6,9 +6,9 @@ import type { JobRecord } from "@signalbox/protocol";
 import { usageError } from "./exit-codes.ts";
 import { levelChoices } from "./words.ts";
 
-/** RUN, PAUSE, or CANCEL with its grace in milliseconds. */
-export function runValue(mode: RunMode, reason = "", graceMs = 0): LeverValue {
-  return create(LeverValueSchema, { value: { case: "run", value: { mode, reason, graceMs } } });
+/** RUN, PAUSE (at a safe point, or by the system), or CANCEL with its grace in milliseconds. */
+export function runValue(mode: RunMode, reason = "", graceMs = 0, bySystem = false): LeverValue {
+  return create(LeverValueSchema, { value: { case: "run", value: { mode, reason, graceMs, bySystem } } });
 }
 
 /** `20`, `20/s`, `0.5`, `unlimited`. Throws CliError. */
@@ -82,7 +82,8 @@ export function valueWords({ value }: LeverValue): string {
   switch (value.case) {
     case "run":
       if (value.value.mode === RunMode.CANCEL) return `cancel, ${duration(value.value.graceMs)} grace`;
-      return value.value.mode === RunMode.PAUSE ? "pause" : "run";
+      if (value.value.mode === RunMode.PAUSE) return value.value.bySystem ? "stop by the system" : "pause";
+      return "run";
     case "speed":
       return value.value.itemsPerSecond === undefined ? "unlimited" : rate(value.value.itemsPerSecond);
     case "logLevel":

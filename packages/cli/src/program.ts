@@ -228,6 +228,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
     withMany(withReceipt(program.command("pause").summary("make jobs stand still").addArgument(jobsArgument())))
       .description("Makes jobs stand still at their next safe point; holds those that wait in the queue.")
       .addOption(durationOption("--for <time>", "for so long, then let them run again"))
+      .option("--by-system", "stop their processes where they are (SIGSTOP), if their type allows it")
       .option("--reason <text>", "why, for people"),
     async (invocation, refs: string[], options: SteerOptions) => (await steer()).pause(invocation, refs, options),
   );

@@ -35,6 +35,7 @@ export function leverCommands(job: JobRecord, type: JobType | undefined, graceMs
   if (!ended) {
     if (wantedRun(job) === RunMode.PAUSE) add("Resume", "resume", job.id);
     else if (wantedRun(job) === RunMode.RUN && (offers("run") || !currentAttempt(job))) add("Pause", "pause", job.id);
+    if (type?.systemStop && currentAttempt(job)) add("Stop by the system", "pause", job.id, "--by-system");
     if (offers("speed")) {
       const value = setting(job, "speed")?.value?.value;
       const limit = value?.case === "speed" ? value.value.itemsPerSecond : type?.defaultItemsPerSecond;

@@ -27,6 +27,7 @@ import type { ManyOptions } from "./many.ts";
 export interface SteerOptions extends ManyOptions {
   readonly reason?: string;
   readonly grace?: number;
+  readonly bySystem?: boolean;
 }
 
 const defaultGraceMs = 10_000;
@@ -37,7 +38,13 @@ const afterGraceMs = 5_000;
 const tries = 5;
 
 export function pause(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
-  return steerAll(invocation, refs, options, "Not paused", runValue(RunMode.PAUSE, options.reason));
+  return steerAll(
+    invocation,
+    refs,
+    options,
+    "Not paused",
+    runValue(RunMode.PAUSE, options.reason, 0, options.bySystem),
+  );
 }
 
 export function resume(invocation: Invocation, refs: string[], options: SteerOptions): Promise<number> {
