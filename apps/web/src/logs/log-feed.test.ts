@@ -69,6 +69,15 @@ describe("lines on demand", () => {
     expect(net.reads.map((read) => Number(read.fromLine))).toEqual([89_700]);
   });
 
+  test("what is looked at is read though the log goes on at its end with every frame", async () => {
+    for (let frame = 0; frame < 20; frame++) {
+      feed.want(50_000, 50_040);
+      await vi.advanceTimersByTimeAsync(16);
+    }
+    expect(net.reads).toHaveLength(1);
+    await until(() => here(50_000));
+  });
+
   test("a read that is no longer wanted is given up", async () => {
     let release = () => {};
     net.hold = new Promise((resolve) => (release = resolve));

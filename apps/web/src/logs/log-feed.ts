@@ -108,13 +108,15 @@ export class LogFeed implements Watched {
 
   /** The lines that are looked at, `to` exclusive. What is missing of them is read; what is far from them may be forgotten. */
   want(from: number, to: number): void {
+    const same = from === this.#wanted.from && to === this.#wanted.to;
     this.#wanted = { from, to };
     const load = this.#load;
     if (load && (load.to <= from || load.from >= to)) {
       load.stop.abort();
       this.#load = undefined;
     }
-    this.#loadSoon(this.#failures > 0 ? undefined : settleMs);
+    // Who reads asks for the same lines with each line that comes at the end: the wait for what is missing goes on.
+    this.#loadSoon(same || this.#failures > 0 ? undefined : settleMs);
   }
 
   /** Stops reading and forgets timers. */
