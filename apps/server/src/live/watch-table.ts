@@ -4,7 +4,9 @@ import { Compacted, type TableRecord } from "../store/store.ts";
 import type { LiveParts } from "./live-parts.ts";
 import { step } from "./step.ts";
 
+/** The most in a message; and in the first one of a list, so that a page has rows to paint before it reads the rest. */
 const runBytes = 256 * 1024;
+const firstRunBytes = 16 * 1024;
 
 /** A table that can be watched. */
 export interface WatchedTable {
@@ -41,7 +43,7 @@ export async function* watchTable(
         yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) }, cursor(from ?? 0));
       }
       for await (const run of table.watch(from ?? 0, signal)) {
-        for (const [message, revision] of messages(watched, run)) {
+        for (const [message, revision] of messages(watched, run, from === undefined)) {
           from = revision;
           yield step(id, message, cursor(revision));
         }
@@ -58,7 +60,7 @@ export async function* watchTable(
     yield step(id, { case: "reset", value: create(ResetSchema, { reason: "the cursor is too old" }) });
     const { records, revision } = await table.list();
     const all = [...records].sort((a, b) => a.revision - b.revision);
-    for (const [message] of messages(watched, all)) yield step(id, message);
+    for (const [message] of messages(watched, all, true)) yield step(id, message);
     from = revision;
     caughtUp = true;
     yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) }, cursor(revision));
@@ -69,17 +71,20 @@ export async function* watchTable(
 function* messages(
   { encode, message }: WatchedTable,
   run: readonly TableRecord[],
+  isFirst: boolean,
 ): Generator<[WatchResponse["message"], number]> {
   let records: Uint8Array[] = [];
   let gone: string[] = [];
   let bytes = 0;
+  let most = isFirst ? firstRunBytes : runBytes;
   for (const [index, record] of run.entries()) {
     const encoded = encode(record);
     if (encoded) records.push(encoded);
     else gone.push(record.key);
     bytes += encoded?.length ?? record.key.length;
-    if (bytes < runBytes && index < run.length - 1) continue;
+    if (bytes < most && index < run.length - 1) continue;
     yield [message(records, gone), record.revision];
+    most = runBytes;
     records = [];
     gone = [];
     bytes = 0;

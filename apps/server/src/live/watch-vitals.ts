@@ -6,8 +6,8 @@ import { step } from "./step.ts";
 
 const vitalsField = 1;
 const everyMs = 250;
-/** With more jobs a message could be larger than messages may be. */
-const batchJobs = 1_000;
+/** A message of more would be long to read for a page that has other things to show, and with many more too large to send. */
+const batchJobs = 250;
 
 /** Follows vitals, of all jobs or of one, at most four times a second. */
 export async function* watchVitals(

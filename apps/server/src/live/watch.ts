@@ -59,7 +59,7 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
   const guard = (source: AsyncGenerator<WatchResponse>) => untilRefused(id, source);
   switch (kind.case) {
     case "jobs": {
-      const sources = [watchJobs(parts, subscription, signal), watchVitals(parts, id, undefined, signal)];
+      const sources = inTurn(watchJobs(parts, subscription, signal), watchVitals(parts, id, undefined, signal));
       if (kind.value.withJobTypes) sources.push(watchJobTypes(parts, subscription, signal));
       if (kind.value.withTrends) sources.push(watchTrends(parts, id, signal));
       return sources.map(guard);
@@ -79,6 +79,26 @@ function sourcesOf(parts: LiveParts, subscription: Subscription, signal: AbortSi
     case undefined:
       throw new Refused("invalid", `Subscription '${id}' does not say what to follow: jobs, job, log or workers.`);
   }
+}
+
+/** The second begins when the first has said something: of a long list the first rows come before the vitals of all. */
+function inTurn<T>(first: AsyncGenerator<T>, second: AsyncGenerator<T>): AsyncGenerator<T>[] {
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const noted = async function* () {
+    try {
+      for await (const each of first) {
+        begin();
+        yield each;
+      }
+    } finally {
+      begin();
+    }
+  };
+  const waiting = async function* () {
+    await begun;
+    yield* second;
+  };
+  return [noted(), waiting()];
 }
 
 /** A refusal ends the subscription that it concerns, with a message, and no other. */

@@ -25,11 +25,13 @@ export class JobRoom {
   #touched = new Set<string>();
   #changed: ReadonlySet<string> = new Set<string>();
   #labelled = $state.raw(false);
-  #updatedMs = 0;
+  #recordsMs = 0;
   #counted: { readonly version: number; readonly nowMs: number; readonly counts: Record<JobView, number> } | undefined;
   #complete = $state.raw(false);
   #types = $state.raw<readonly OfferedJobType[] | undefined>(undefined);
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer is due, `performance.now()`. */
+  #dueMs = Infinity;
   #frame = 0;
 
   /** Whether the list of all jobs is complete. */
@@ -155,7 +157,7 @@ export class JobRoom {
         }
         for (const id of message.value.gone) this.#forget(id);
         // While the first list comes in, its beginning is shown at once, and then as it grows, but not with each message.
-        if (this.#complete || this.#updatedMs === 0) this.#updateSoon();
+        if (this.#complete || this.#recordsMs === 0) this.#updateSoon();
         else {
           this.#recordsChanged = true;
           this.#updateLater();
@@ -196,17 +198,24 @@ export class JobRoom {
   #updateSoon(): void {
     this.#recordsChanged = true;
     if (this.#frame !== 0) return;
-    // A single change is seen in the next frame, a storm of them ten times a second.
-    if (!document.hidden && performance.now() - this.#updatedMs < 100) {
-      this.#updateLater(100);
+    // A single change is seen in the next frame, a storm of them twenty times a second.
+    const restMs = 50 - (performance.now() - this.#recordsMs);
+    if (!document.hidden && restMs > 0) {
+      this.#updateLater(restMs);
       return;
     }
     this.#frame = requestAnimationFrame(() => this.#update());
   }
 
+  /** Updates after `waitMs` at the latest. */
   #updateLater(waitMs = 250): void {
-    this.#timer ??= setTimeout(() => {
+    const dueMs = performance.now() + waitMs;
+    if (dueMs >= this.#dueMs) return;
+    clearTimeout(this.#timer);
+    this.#dueMs = dueMs;
+    this.#timer = setTimeout(() => {
       this.#timer = undefined;
+      this.#dueMs = Infinity;
       // A hidden tab draws nothing: its next frame is when it is seen again.
       if (document.hidden) this.#frame ||= requestAnimationFrame(() => this.#update());
       else this.#update();
@@ -216,11 +225,12 @@ export class JobRoom {
   #update(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#dueMs = Infinity;
     this.#frame = 0;
-    this.#updatedMs = performance.now();
     this.#version++;
     if (!this.#recordsChanged) return;
     this.#recordsChanged = false;
+    this.#recordsMs = performance.now();
     this.#changed = this.#touched;
     this.#touched = new Set();
     this.#recordsVersion++;

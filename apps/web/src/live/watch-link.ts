@@ -32,6 +32,30 @@ export type LinkStatus =
 export const silenceMs = 10_000;
 
 /**
+ * A long list comes in many messages: the page paints after the first of them, and then after so much work without a break, milliseconds.
+ */
+const busyMs = 40;
+
+/** Messages of which many can come one after the other, each with much to decode and to show. */
+const isBulky = ({ message }: WatchResponse) =>
+  message.case === "records" || message.case === "entries" || message.case === "vitals";
+
+/** Resolves when the page has painted; at once where nothing is painted. */
+function painted(): Promise<void> {
+  if (typeof document === "undefined" || document.hidden) return Promise.resolve();
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      clearTimeout(late);
+      resolve();
+    };
+    // A tab that is hidden meanwhile gets no frame any more.
+    const late = setTimeout(() => port2.postMessage(undefined), 250);
+    requestAnimationFrame(() => port2.postMessage(undefined));
+  });
+}
+
+/**
  * Holds the one `Watch` stream of this tab over a list of subscriptions. When the list changes, or the stream is lost or silent, the
  * old stream is aborted and another one goes on from the cursors that were reached. Messages of any stream but the newest are
  * ignored. Lives until `close`.
@@ -145,9 +169,14 @@ export class WatchLink {
   ): Promise<void> {
     let reason = "the server ended the stream";
     try {
+      let restedMs = 0;
       for await (const response of this.#client.watch({ subscriptions }, { signal: stream.signal })) {
         if (this.#stream !== stream) return;
         this.#take(response);
+        if (isBulky(response) && performance.now() - restedMs > busyMs) {
+          await painted();
+          restedMs = performance.now();
+        }
         if (this.#stream !== stream) return;
       }
     } catch (error) {
