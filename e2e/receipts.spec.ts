@@ -32,11 +32,21 @@ test("a command is followed to its proof and marks log and strip; one that hangs
   await expect(lever(page, "Run")).toContainText(/worker w1 has (not answered|been silent) for/);
   await expect(page.getByRole("tabpanel")).toContainText(/Worker w1 has (not answered|been silent) for/i);
   await lever(page, "Run").getByRole("button", { name: "Take back" }).click();
+  // It was on its way: nobody can say yet that it never arrived.
+  await expect(lever(page, "Run")).toContainText("whether worker w1 had it shows when it answers");
+  await expect(page.getByRole("tabpanel")).toContainText(/its lever is back; whether worker w1 had it/i);
+  await worker.kill("SIGCONT");
+  await expect(receipt(page)).toContainText(/delivered.*(superseded|applied)/s);
+  const { receipts } = await signalbox.state(id, JobState.PAUSED);
+  expect(receipts.some(({ state }) => state === ReceiptState.WITHDRAWN)).toBe(false);
+
+  // What its worker cannot have is taken back at once.
+  await worker.kill("SIGKILL");
+  await expect.poll(async () => (await signalbox.jobs.listWorkers({})).vitals[0]?.connected).toBe(false);
+  await page.keyboard.press("r");
+  await lever(page, "Run").getByRole("button", { name: "Take back" }).click();
   await expect(receipt(page)).toContainText(/accepted.*taken back/s);
   await expect(receipt(page)).not.toContainText("delivered");
-  await worker.kill("SIGCONT");
-  const { receipts } = await signalbox.state(id, JobState.PAUSED);
-  expect(receipts.some(({ state }) => state === ReceiptState.WITHDRAWN)).toBe(true);
 });
 
 test("a job that was cancelled is retried with other parameters, and its attempts stand side by side", async ({

@@ -8,7 +8,7 @@ import {
   type Vitals,
 } from "@signalbox/protocol";
 import { duration, exact, step } from "@signalbox/protocol/format";
-import { currentAttempt, isOpen } from "@signalbox/protocol/job-state";
+import { currentAttempt, isInDoubt, isOpen } from "@signalbox/protocol/job-state";
 import { leverWords, valueWords } from "./lever-values.ts";
 import type { Room } from "./room.ts";
 import { sanitise } from "./sanitise.ts";
@@ -83,6 +83,8 @@ export function outcomeWords(standing: Standing): string {
 
 /** What a command that is not decided waits for. `nowMs` is the server's clock. */
 export function pendingWords({ receipt, job, vitals }: Standing, nowMs: number): string {
+  if (receipt && isInDoubt(receipt))
+    return "accepted, and no longer wanted: its lever is back; whether the worker had it shows when it answers";
   const link = vitals?.link;
   const heard = link && link.heardAtUs > 0n ? ` for ${duration(nowMs - Number(link.heardAtUs) / 1000)}` : "";
   if (job.state === JobState.LOST) return `accepted; its worker is lost${heard}; it stands pending until it is back`;

@@ -94,6 +94,14 @@ export function isOpen(receipt: Receipt): boolean {
   return receipt.state === ReceiptState.ACCEPTED || receipt.state === ReceiptState.DELIVERED;
 }
 
+/**
+ * Whether a command was taken back, or its time ran out, when its worker may have had it: its lever is back under the generation that
+ * `supersededBy` names, and the worker's word decides what became of it.
+ */
+export function isInDoubt(receipt: Receipt): boolean {
+  return isOpen(receipt) && receipt.supersededBy !== 0n;
+}
+
 function ended(word: StateWord): SeenState {
   return { word, ended: true, between: false };
 }

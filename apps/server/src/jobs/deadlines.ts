@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { ReceiptState, TimerKind, TimerSchema, type JobRecord } from "@signalbox/protocol";
+import { isInDoubt } from "@signalbox/protocol/job-state";
 import type { Logger } from "../logger.ts";
 import { serverActor } from "./dispatch.ts";
 import type { Job } from "./job.ts";
@@ -36,7 +37,8 @@ export class Deadlines {
         if (
           receipt.state === ReceiptState.ACCEPTED &&
           receipt.deliverByUs !== 0n &&
-          receipt.deliverByUs <= BigInt(now)
+          receipt.deliverByUs <= BigInt(now) &&
+          !isInDoubt(receipt)
         ) {
           due.push(this.#expire(job, receipt.generation));
         }
@@ -58,8 +60,8 @@ export class Deadlines {
 
   async #expire(job: Job, generation: bigint): Promise<void> {
     await this.#update(job, TimerKind.DELIVER_BY, (before, now) => {
-      const record = foldDeliverBy(before, generation, now);
-      return record && { record, generation };
+      const record = foldDeliverBy(before, generation, now, job.mayHave);
+      return record && { record, generation, takesBack: true };
     });
   }
 
@@ -73,8 +75,9 @@ export class Deadlines {
       await job.update((before, now) => {
         const after = fold(before, now);
         if (!after) return undefined;
-        const timer = create(TimerSchema, { kind, generation: after.generation });
-        return { actor: serverActor, cause: { case: "timer", value: timer }, record: after.record };
+        const { record, generation, takesBack = false } = after;
+        const timer = create(TimerSchema, { kind, generation });
+        return { actor: serverActor, cause: { case: "timer", value: timer }, record, takesBack };
       });
     } catch (error) {
       this.#logger.error({ err: error, job: job.id }, "a deadline could not be stored; it is tried again");
@@ -82,8 +85,11 @@ export class Deadlines {
   }
 }
 
-/** What a timer makes of a job, and the generation that it concerns; undefined if nothing. */
-type TimerFold = (before: JobRecord, now: number) => { record: JobRecord; generation: bigint } | undefined;
+/** What a timer makes of a job, the generation that it concerns, and whether that is taken back; undefined if nothing. */
+type TimerFold = (
+  before: JobRecord,
+  now: number,
+) => { record: JobRecord; generation: bigint; takesBack?: boolean } | undefined;
 
 /** A timer that concerns no generation. */
 function plain(fold: (before: JobRecord, now: number) => JobRecord | undefined): TimerFold {

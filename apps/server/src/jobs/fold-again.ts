@@ -13,7 +13,16 @@ import {
   type JobRecord,
 } from "@signalbox/protocol";
 import { deadlineWords, endsByDeadline, isOverdue, keepClock, runOut } from "./attempt-clock.ts";
-import { begin, decideReceipts, endJob, longestEndReason, obeyInQueue, openAttempt, setState } from "./job-record.ts";
+import {
+  begin,
+  decideReceipts,
+  endDoubts,
+  endJob,
+  longestEndReason,
+  obeyInQueue,
+  openAttempt,
+  setState,
+} from "./job-record.ts";
 import { giveBack, setLever, settingOf, wantedRun } from "./levers.ts";
 import { backOffAfter } from "./policies.ts";
 
@@ -25,6 +34,7 @@ export const giveUpAfterUs = 45_000_000;
 
 /** Puts the job back into the queue. What was delivered in time waits for the next attempt, without a deadline. Changes `record`. */
 export function queueAgain(record: JobRecord, reason: string, now: number, retryAtUs = 0n): void {
+  endDoubts(record, now);
   for (const receipt of record.receipts) {
     if (receipt.state !== ReceiptState.DELIVERED) continue;
     receipt.state = ReceiptState.ACCEPTED;

@@ -11,6 +11,7 @@ import {
   type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
+import { isInDoubt } from "@signalbox/protocol/job-state";
 import { Refused } from "../refused.ts";
 import { begin, hasEnded, isCancel, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
 import { foldGiveUp } from "./job-fold.ts";
@@ -26,7 +27,7 @@ const longestWaitMs = 366n * 86_400_000n;
 
 /**
  * The record after a command was accepted, and the generation it was given (0 if it sets no lever). On a job that no worker has,
- * run and priority take effect at once. Throws Refused.
+ * run and priority take effect at once. `mayHave` is the newest generation that the job's worker may have. Throws Refused.
  */
 export function foldCommand(
   record: JobRecord,
@@ -34,6 +35,7 @@ export function foldCommand(
   actor: Actor,
   requestId: string,
   now: number,
+  mayHave = 0n,
 ): { record: JobRecord; generation: bigint } {
   if (command.ifGeneration !== 0n && command.ifGeneration !== record.spec?.generation) {
     throw new Refused("stale", `${staleWords(record)} Your command changed nothing.`);
@@ -42,7 +44,7 @@ export function foldCommand(
     case "set":
       return foldSet(record, command, command.action.value, actor, requestId, now);
     case "withdrawGeneration":
-      return { record: foldWithdraw(record, command.action.value, now), generation: 0n };
+      return { record: foldWithdraw(record, command.action.value, now, mayHave), generation: 0n };
     case "giveUp":
       return { record: foldGiveUp(record, command.action.value.reason, now), generation: 0n };
     case undefined:
@@ -126,38 +128,49 @@ export function checkOpen(record: JobRecord, value: LeverValue): void {
     );
 }
 
-function foldWithdraw(before: JobRecord, generation: bigint, now: number): JobRecord {
+function foldWithdraw(before: JobRecord, generation: bigint, now: number, mayHave: bigint): JobRecord {
   const receipt = before.receipts.find((each) => each.generation === generation);
   if (!receipt) throw new Refused("not-found", `There is no open command with generation ${generation} on this job.`);
+  if (isInDoubt(receipt)) {
+    throw new Refused(
+      "wrong-state",
+      "The command is taken back already. It was on its way: whether the worker had it shows when it answers.",
+    );
+  }
   if (receipt.state !== ReceiptState.ACCEPTED) {
     throw new Refused(
       "wrong-state",
       "The worker has the command already: it cannot be taken back. Move the lever again instead.",
     );
   }
-  return takeBack(before, generation, ReceiptState.WITHDRAWN, now);
+  return takeBack(before, generation, ReceiptState.WITHDRAWN, now, mayHave);
 }
 
-/** The record after a command's deadline passed without delivery; undefined if it was delivered or decided in time. */
-export function foldDeliverBy(before: JobRecord, generation: bigint, now: number): JobRecord | undefined {
+/**
+ * The record after a command's deadline passed without delivery; undefined if it was delivered or decided in time. `mayHave` is the newest
+ * generation that the job's worker may have.
+ */
+export function foldDeliverBy(before: JobRecord, generation: bigint, now: number, mayHave = 0n): JobRecord | undefined {
   const receipt = before.receipts.find((each) => each.generation === generation);
   if (
     !receipt ||
     receipt.state !== ReceiptState.ACCEPTED ||
     receipt.deliverByUs === 0n ||
-    receipt.deliverByUs > BigInt(now)
+    receipt.deliverByUs > BigInt(now) ||
+    isInDoubt(receipt)
   )
     return undefined;
-  return takeBack(before, generation, ReceiptState.EXPIRED, now);
+  return takeBack(before, generation, ReceiptState.EXPIRED, now, mayHave);
 }
 
-/** Ends an undelivered command, and puts its lever back to what it was under a new generation. */
-function takeBack(before: JobRecord, generation: bigint, state: ReceiptState, now: number): JobRecord {
+/**
+ * Puts the lever of an undelivered command back to what it was under a new generation. If its worker cannot have it, that ends the command
+ * as `state`; else it is in doubt, and ends with the worker's word.
+ */
+function takeBack(before: JobRecord, generation: bigint, state: ReceiptState, now: number, mayHave: bigint): JobRecord {
   const record = begin(before);
   const receipt = record.receipts.find((each) => each.generation === generation);
   if (receipt) {
-    receipt.state = state;
-    receipt.decidedAtUs = BigInt(now);
     const lever = leverOf(receipt.value);
     // Who comes after it stands on what was before it.
     const next = record.receipts.find(
@@ -166,6 +179,14 @@ function takeBack(before: JobRecord, generation: bigint, state: ReceiptState, no
     if (next?.before && receipt.value && equals(LeverValueSchema, next.before, receipt.value)) setBefore(next, receipt);
     if (record.spec && settingOf(record.spec, lever)?.generation === generation)
       giveBack(record.spec, lever, receipt.before, receipt.beforeHold, now);
+    if (generation <= mayHave) {
+      receipt.supersededBy = settingOf(record.spec, lever)?.generation ?? 0n;
+      // Who takes it back waits for no deadline: that is how the two are known from each other.
+      if (state === ReceiptState.WITHDRAWN) receipt.deliverByUs = 0n;
+    } else {
+      receipt.state = state;
+      receipt.decidedAtUs = BigInt(now);
+    }
   }
   if (!openAttempt(record) && !hasEnded(record)) obeyInQueue(record, now);
   return record;

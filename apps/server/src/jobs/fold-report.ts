@@ -15,6 +15,7 @@ import {
   type LeverReport,
   type Receipt,
 } from "@signalbox/protocol";
+import { isInDoubt } from "@signalbox/protocol/job-state";
 import { endsByDeadline, keepClock } from "./attempt-clock.ts";
 import { endOverdue, failOrRetry, queueAgain } from "./fold-again.ts";
 import {
@@ -24,6 +25,7 @@ import {
   hasEnded,
   heardEnd,
   isLatched,
+  neverHad,
   observe,
   openAttempt,
   longestEndReason,
@@ -79,6 +81,28 @@ export function foldReport(before: JobRecord, report: AttemptReport, now: number
   return changed ? record : undefined;
 }
 
+/**
+ * The record after the word with which a process connects; undefined if it says nothing new. `doubts` are the commands that were in doubt at
+ * that moment: what it has not received of those it never gets, for the link on which they were sent is gone.
+ */
+export function foldHello(
+  before: JobRecord,
+  report: AttemptReport,
+  doubts: readonly bigint[],
+  now: number,
+): JobRecord | undefined {
+  const after = foldReport(before, report, now);
+  const record = after ?? begin(before);
+  let changed = after !== undefined;
+  for (const receipt of record.receipts) {
+    const { generation } = receipt;
+    if (!isInDoubt(receipt) || !doubts.includes(generation) || generation <= report.receivedGeneration) continue;
+    neverHad(receipt, now);
+    changed = true;
+  }
+  return changed ? record : undefined;
+}
+
 /** Folds the worker's word on one lever. Returns whether anything changed. */
 function foldLever(record: JobRecord, attempt: Attempt, report: LeverReport, at: bigint): boolean {
   if (report.outcome === LeverOutcome.UNSPECIFIED || !report.value?.value.case || !record.spec) return false;
@@ -115,7 +139,7 @@ function foldLever(record: JobRecord, attempt: Attempt, report: LeverReport, at:
 function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report: LeverReport, at: bigint): boolean {
   const { generation, reason, atLine } = report;
   const command = record.receipts.find((each) => each.generation === generation && leverOf(each.value) === lever);
-  const latched = record.receipts.findLast((each) => each.generation < generation && isLatched(each));
+  const latched = record.receipts.findLast((each) => each.generation < generation && isLatched(each, reason));
   const place = { attempt: attempt.number, atLine };
   const decided = decideReceipts(record, lever, generation, ReceiptState.REJECTED, reason, at, place);
   const setting = settingOf(record.spec, lever);
@@ -123,6 +147,8 @@ function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report
 
   const inEffect = attempt.levers.find((each) => each.value?.value.case === lever);
   const latch = lever === "run" ? latched?.value : undefined;
+  // It was taken back too late: it stands.
+  if (latch && latched) latched.supersededBy = 0n;
   const back = latch ?? inEffect?.value;
   if (back) {
     // A worker that refuses even what is in effect is not asked again.

@@ -19,6 +19,7 @@ import {
   type JobSpec,
   type LeverValue,
 } from "@signalbox/protocol";
+import { isInDoubt } from "@signalbox/protocol/job-state";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Refused } from "../refused.ts";
@@ -29,7 +30,7 @@ import { foldDeadline, foldGiveUpLost, foldRetryDue } from "./fold-again.ts";
 import { foldCommand, foldDeliverBy, foldHoldEnded } from "./fold-command.ts";
 import { foldLate } from "./fold-late.ts";
 import { foldProof, provable, provedCancel } from "./fold-proof.ts";
-import { foldReport } from "./fold-report.ts";
+import { foldHello } from "./fold-report.ts";
 import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, newRecord } from "./job-fold.ts";
 import { hasEnded, isCancel, isOpen, openAttempt } from "./job-record.ts";
 import { leverOf, settingOf, wantedRun, type Lever } from "./levers.ts";
@@ -59,8 +60,12 @@ class World {
   /** How each command was decided, by generation. */
   readonly decided = new Map<bigint, ReceiptState>();
   readonly accepted = new Set<bigint>();
-  /** A command on the run lever was taken back that its worker may have had already: nobody could know. */
-  tookBack = false;
+  /** The newest generation that was sent to the process of the open attempt. */
+  sent = 0n;
+  /** Nothing more is sent to it: the link is broken. */
+  away = false;
+  /** What the process said as it connected again, which is not folded yet, and the commands that were in doubt when it did. */
+  hello: { report: AttemptReport; doubts: readonly bigint[] } | undefined;
   readonly counts = new Map<string, number>();
 
   constructor(retry: boolean, deadline: boolean) {
@@ -107,10 +112,56 @@ class World {
     if (open?.number !== this.worker?.attempt) {
       this.worker = open && new ModelWorker(open.number);
       this.down.length = 0;
-      this.tookBack = false;
+      this.sent = 0n;
+      this.away = false;
+      this.hello = undefined;
     }
-    if (open && after.spec && (before.spec?.generation !== after.spec.generation || !openAttempt(before)))
-      this.down.push(clone(JobSpecSchema, after.spec));
+    if (open && (before.spec?.generation !== after.spec?.generation || !openAttempt(before))) this.say();
+  }
+
+  /** The server says what is wanted of the attempt. */
+  say(): void {
+    const { spec } = this.record;
+    if (!this.worker || !spec || this.away) return;
+    this.sent = spec.generation;
+    this.down.push(clone(JobSpecSchema, spec));
+  }
+
+  /** What was said arrives. */
+  arrive(spec: JobSpec | undefined = this.down.shift()): void {
+    if (!spec) return;
+    this.worker?.receive(spec);
+    for (const [generation, state] of this.decided)
+      if (state === ReceiptState.WITHDRAWN || state === ReceiptState.EXPIRED) this.expectNeverHad(generation);
+  }
+
+  /** Expects that the process of the open attempt has not received a command. One that has ended, or was given up, counts no more. */
+  expectNeverHad(generation: bigint): void {
+    expect(this.worker?.had.has(generation) ?? false).toBe(false);
+  }
+
+  /** All that was said arrives, and what is wanted now. */
+  arriveAll(): void {
+    this.say();
+    while (this.down.length > 0) this.arrive();
+  }
+
+  /** The process connects again: what was on its way is gone, and it says what it has. */
+  connect(): void {
+    this.up.length = 0;
+    this.down.length = 0;
+    this.away = false;
+    const doubts = this.record.receipts.filter(isInDoubt).map(({ generation }) => generation);
+    if (this.worker) this.hello = { report: this.worker.report(), doubts };
+  }
+
+  /** The server folds the word with which the process has connected. */
+  greet(): void {
+    const { hello } = this;
+    if (!hello) return;
+    this.hello = undefined;
+    this.hear(hello.report, hello.doubts);
+    this.say();
   }
 
   #watch(before: JobRecord, after: JobRecord): void {
@@ -147,21 +198,21 @@ class World {
       if (state === ReceiptState.SUPERSEDED) expect(receipt.supersededBy).toBeGreaterThan(generation);
       if (isOpen(receipt)) continue;
       const known = this.decided.get(generation);
+      // What is told as taken back or expired, the worker does not have.
+      if (state === ReceiptState.WITHDRAWN || state === ReceiptState.EXPIRED) this.expectNeverHad(generation);
       // Decided once, and what was applied may be proved after it.
       if (known !== undefined && known !== state)
         expect([known, state]).toEqual([ReceiptState.APPLIED, ReceiptState.PROVED]);
       this.decided.set(generation, state);
-      const takenBack = state === ReceiptState.WITHDRAWN || state === ReceiptState.EXPIRED;
-      if (known === undefined && takenBack && leverOf(receipt.value) === "run") this.tookBack = true;
     }
   }
 
   /** The server hears a word on the attempt that is open. */
-  hear(report: AttemptReport): void {
+  hear(report: AttemptReport, doubts: readonly bigint[] = []): void {
     this.fold("report", (before) => {
       if (openAttempt(before)?.number !== report.attempt) return undefined;
       const back = report.end ? undefined : foldBack(before, this.now);
-      return back ? (foldReport(back, report, this.now) ?? back) : foldReport(before, report, this.now);
+      return back ? (foldHello(back, report, doubts, this.now) ?? back) : foldHello(before, report, doubts, this.now);
     });
   }
 
@@ -169,7 +220,7 @@ class World {
   timers(): void {
     const { now } = this;
     for (const { generation } of this.record.receipts)
-      this.fold("expired", (before) => foldDeliverBy(before, generation, now));
+      this.fold("expired", (before) => foldDeliverBy(before, generation, now, this.sent));
     for (const lever of levers) this.fold("hold ended", (before) => foldHoldEnded(before, lever, now));
     this.fold("retry due", (before) => foldRetryDue(before, now));
     this.fold("deadline", (before) => foldDeadline(before, serverActor, now)?.record);
@@ -180,14 +231,16 @@ class World {
     const { holdMs, ...rest } = more;
     const hold = holdMs === undefined ? {} : { hold: create(HoldSchema, { durationMs: holdMs }) };
     const command = create(CommandSchema, { action: { case: "set", value }, ...rest, ...hold });
-    this.fold("command", (before) => foldCommand(before, command, operator, "r", this.now).record);
+    this.fold("command", (before) => foldCommand(before, command, operator, "r", this.now, this.sent).record);
   }
 
   /** All that is on its way arrives, and the worker does what it is asked, until there is nothing more to do. */
   settle(): void {
     for (let round = 0; round < 8 && this.worker; round++) {
       const { worker } = this;
-      if (this.record.spec) worker.receive(this.record.spec);
+      if (this.away) this.connect();
+      this.greet();
+      this.arriveAll();
       for (const lever of levers) worker.apply(lever);
       this.hear(worker.report());
     }
@@ -238,7 +291,13 @@ const step = fc.oneof(
     weight: 4,
     arbitrary: fc.record({ kind: fc.constantFrom("assign" as const, "assign" as const, "print" as const) }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("lost" as const, "redeliver" as const, "cut" as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("lost" as const, "redeliver" as const, "part" as const, "cut" as const),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("greet" as const) }) },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -273,7 +332,7 @@ const step = fc.oneof(
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 function take(world: World, step: Step): void {
-  const { worker, down, up } = world;
+  const { worker, up } = world;
   world.now += 1000;
   const generation = world.record.spec?.generation ?? 0n;
   switch (step.kind) {
@@ -291,22 +350,27 @@ function take(world: World, step: Step): void {
       const command = create(CommandSchema, {
         action: { case: "withdrawGeneration", value: generation - BigInt(Math.min(step.behind, Number(generation))) },
       });
-      world.fold("withdraw", (before) => foldCommand(before, command, operator, "r", world.now).record);
+      world.fold("withdraw", (before) => foldCommand(before, command, operator, "r", world.now, world.sent).record);
       return;
     }
-    case "deliver": {
-      const spec = down.shift();
-      if (spec) worker?.receive(spec);
+    case "deliver":
+      world.arrive();
       return;
-    }
     case "prompt":
       // All at once, as it is most of the time.
-      if (world.record.spec) worker?.receive(world.record.spec);
+      if (world.away || world.hello) return;
+      world.arriveAll();
       worker?.apply(step.lever);
       if (worker) world.hear(worker.report());
       return;
     case "redeliver":
-      if (world.record.spec) worker?.receive(world.record.spec);
+      world.say();
+      return;
+    case "part":
+      world.away = true;
+      return;
+    case "greet":
+      world.greet();
       return;
     case "apply":
       worker?.apply(step.lever);
@@ -328,15 +392,17 @@ function take(world: World, step: Step): void {
       return;
     case "hear":
     case "hear again": {
+      // The word with which a process connects is heard first.
+      if (world.hello) {
+        world.greet();
+        return;
+      }
       const report = step.kind === "hear" ? up.shift() : up[0];
       if (report) world.hear(report);
       return;
     }
     case "cut":
-      // The link breaks: what was on its way is gone, and a hello says it all.
-      up.length = 0;
-      down.length = 0;
-      if (worker) world.hear(worker.report());
+      world.connect();
       return;
     case "assign":
       world.fold("assign", (before) => foldAssign(before, chosen, world.now));
@@ -395,11 +461,14 @@ test(
           const open = openAttempt(world.record);
           if (open && world.worker && !world.worker.hasEnded) {
             const waiting = world.record.receipts.filter(isOpen);
-            const last = waiting.findLast((each) => isCancel(each.value))?.generation ?? 0n;
+            const standing = settingOf(world.record.spec, "run");
+            const last = isCancel(standing?.value)
+              ? (standing?.generation ?? 0n)
+              : (waiting.findLast((each) => isCancel(each.value))?.generation ?? 0n);
             expect(waiting.filter(({ value, generation }) => leverOf(value) !== "run" || generation > last)).toEqual(
               [],
             );
-            if (world.worker.hasCancel && !world.tookBack) expect(wantedRun(world.record.spec)).toBe(RunMode.CANCEL);
+            if (world.worker.hasCancel) expect(wantedRun(world.record.spec)).toBe(RunMode.CANCEL);
             else if (!world.worker.hasCancel)
               for (const each of ["run", "speed"] as const) {
                 const wanted = settingOf(world.record.spec, each);

@@ -12,6 +12,7 @@ import {
   type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
+import { isInDoubt } from "@signalbox/protocol/job-state";
 import { keepClock } from "./attempt-clock.ts";
 import { leverOf, settingOf, type Lever } from "./levers.ts";
 
@@ -51,6 +52,26 @@ export function heardEnd(end: AttemptEnd, now: number): AttemptEnd {
 /** Whether a receipt still waits for its decision. */
 export function isOpen(receipt: Receipt): boolean {
   return receipt.state === ReceiptState.ACCEPTED || receipt.state === ReceiptState.DELIVERED;
+}
+
+/** It turns out that the worker of a command in doubt can never have had it. Changes `receipt`. */
+export function neverHad(receipt: Receipt, now: number): void {
+  receipt.state = receipt.deliverByUs === 0n ? ReceiptState.WITHDRAWN : ReceiptState.EXPIRED;
+  receipt.decidedAtUs = BigInt(now);
+  receipt.supersededBy = 0n;
+}
+
+/** Ends the doubts of an attempt that is over: nothing more is heard of it. Changes `record`. */
+export function endDoubts(record: JobRecord, now: number): void {
+  const attempt = record.attempts.at(-1);
+  for (const receipt of record.receipts) {
+    if (!isInDoubt(receipt)) continue;
+    if (attempt && !endedUnheard(attempt) && receipt.generation > attempt.receivedGeneration) neverHad(receipt, now);
+    else {
+      receipt.state = ReceiptState.SUPERSEDED;
+      receipt.decidedAtUs = BigInt(now);
+    }
+  }
 }
 
 /**
@@ -108,6 +129,12 @@ export function endJob(record: JobRecord, state: JobState, reason: string, now: 
   setState(record, state, reason, now);
   record.endedAtUs = BigInt(now);
   record.retryAtUs = 0n;
+  // Where the worker says that it ended by a cancel, that was the last one that it had.
+  if (record.attempts.at(-1)?.end?.outcome === EndOutcome.CANCELED) {
+    const took = record.receipts.findLast((each) => isLatched(each));
+    if (took) took.supersededBy = 0n;
+  }
+  endDoubts(record, now);
   for (const receipt of record.receipts) {
     if (!isOpen(receipt)) continue;
     receipt.decidedAtUs = BigInt(now);
@@ -136,12 +163,13 @@ export function decideReceipts(
   for (const receipt of record.receipts) {
     if (!isOpen(receipt) || leverOf(receipt.value) !== lever || receipt.generation > generation) continue;
     // What was refused takes no other's place.
-    if (outcome === ReceiptState.REJECTED && receipt.generation < generation && isLatched(receipt)) continue;
+    if (outcome === ReceiptState.REJECTED && receipt.generation < generation && isLatched(receipt, reason)) continue;
     decided = true;
     receipt.decidedAtUs = at;
     if (receipt.deliveredAtUs === 0n) receipt.deliveredAtUs = at;
     if (receipt.generation === generation) {
       receipt.state = outcome;
+      receipt.supersededBy = 0n;
       receipt.reason = reason;
       receipt.attempt = place.attempt ?? 0;
       receipt.atLine = place.atLine ?? 0n;
@@ -173,9 +201,16 @@ const stateWords: Readonly<Record<JobState, string>> = {
   [JobState.LOST]: "lost",
 };
 
-/** Whether a receipt is of a cancel that the worker has and that is not decided. */
-export function isLatched(receipt: Receipt): boolean {
-  return receipt.state === ReceiptState.DELIVERED && isCancel(receipt.value);
+/** With this the worker refuses a RUN or PAUSE after a cancel. */
+const cancelling = "cancelling";
+
+/**
+ * Whether a receipt is of a cancel that the worker has and that is not decided. Of one in doubt that is known only where the worker refuses
+ * a later word on the run lever because it is `cancelling`.
+ */
+export function isLatched(receipt: Receipt, reason = cancelling): boolean {
+  if (receipt.state !== ReceiptState.DELIVERED || !isCancel(receipt.value)) return false;
+  return reason === cancelling || !isInDoubt(receipt);
 }
 
 /** What run and priority ask of a job that no worker has takes effect at once: the queue obeys them. */

@@ -22,6 +22,7 @@ import {
   type TopicWriter,
 } from "../store/store.ts";
 import { foldCommand } from "./fold-command.ts";
+import { openAttempt } from "./job-record.ts";
 import { commandBody, RequestIds } from "./request-ids.ts";
 
 /** What a decision adds to a job's history. */
@@ -31,6 +32,8 @@ export interface Decision {
   readonly cause: JobEntry["cause"];
   /** The record after it. */
   readonly record: JobRecord;
+  /** It takes a command back because its worker cannot have it: until it is stored nothing is sent to that. */
+  readonly takesBack?: boolean;
 }
 
 /** An entry as it is stored. */
@@ -80,6 +83,9 @@ export class Job {
   #turn: Promise<unknown> = Promise.resolve();
   /** Read from the history when first needed. */
   #requests: RequestIds | undefined;
+  /** How far the process of an attempt was sent what is wanted of it. */
+  #sent = { attempt: 0, generation: 0n };
+  #takingBack: PromiseWithResolvers<void> | undefined;
 
   private constructor(parts: JobParts, record: JobRecord) {
     this.id = record.id;
@@ -88,6 +94,8 @@ export class Job {
     this.#vitalsOf = parts.vitalsOf;
     this.#afterEntry = parts.afterEntry;
     this.#record = record;
+    // Nobody knows how far the server before this one came.
+    this.noteSent();
   }
 
   /** A job that is stored already. `record.entryPosition` is set. */
@@ -112,6 +120,22 @@ export class Job {
     return this.#record;
   }
 
+  /** The newest generation that the process of the open attempt may have; 0: none. */
+  get mayHave(): bigint {
+    return openAttempt(this.#record)?.number === this.#sent.attempt ? this.#sent.generation : 0n;
+  }
+
+  /** Resolves when what is wanted of the open attempt may be sent again; undefined: it may be sent now. */
+  get takingBack(): Promise<void> | undefined {
+    return this.#takingBack?.promise;
+  }
+
+  /** What is wanted of the open attempt is sent to its process now. */
+  noteSent(): void {
+    const attempt = openAttempt(this.#record)?.number;
+    if (attempt !== undefined) this.#sent = { attempt, generation: this.#record.spec?.generation ?? 0n };
+  }
+
   /** The record in the form in which it travels and is cached: with its position and vitals. */
   get encodedRecord(): Uint8Array {
     if (!this.#encoded) return encodeRecord(this.#record);
@@ -132,20 +156,30 @@ export class Job {
    */
   update(decide: (record: JobRecord, now: number) => Decision | undefined): Promise<JobRecord> {
     return this.#inTurn(async () => {
-      for (let attempt = 1; ; attempt++) {
-        const writer = (this.#writer ??= await this.#open());
-        const decision = decide(this.#record, this.#clock());
-        if (!decision) return this.#record;
-        try {
-          await this.#append(writer, decision);
-          return this.#record;
-        } catch (error) {
-          this.#writer = undefined;
-          if (!(error instanceof Conflict || error instanceof UnknownOutcome) || attempt >= tries) throw error;
-          // The entry may have landed all the same: the next decision is made on what is really stored.
-        }
+      try {
+        return await this.#decide(decide);
+      } finally {
+        this.#takingBack?.resolve();
+        this.#takingBack = undefined;
       }
     });
+  }
+
+  async #decide(decide: (record: JobRecord, now: number) => Decision | undefined): Promise<JobRecord> {
+    for (let attempt = 1; ; attempt++) {
+      const writer = (this.#writer ??= await this.#open());
+      const decision = decide(this.#record, this.#clock());
+      if (!decision) return this.#record;
+      if (decision.takesBack) this.#takingBack ??= Promise.withResolvers();
+      try {
+        await this.#append(writer, decision);
+        return this.#record;
+      } catch (error) {
+        this.#writer = undefined;
+        if (!(error instanceof Conflict || error instanceof UnknownOutcome) || attempt >= tries) throw error;
+        // The entry may have landed all the same: the next decision is made on what is really stored.
+      }
+    }
   }
 
   /**
@@ -159,9 +193,13 @@ export class Job {
     check: (before: JobRecord) => void = () => undefined,
   ): Promise<{ record: JobRecord; generation: bigint }> {
     const record = await this.once(requestId, actor, commandBody(command), (before, now) => {
-      const { record, generation } = foldCommand(before, command, actor, requestId, now);
+      const { record, generation } = foldCommand(before, command, actor, requestId, now, this.mayHave);
       check(before);
-      return { cause: { case: "command", value: { ...clone(CommandSchema, command), generation } }, record };
+      return {
+        cause: { case: "command", value: { ...clone(CommandSchema, command), generation } },
+        record,
+        takesBack: command.action.case === "withdrawGeneration",
+      };
     });
     const known = this.#requests?.get(actor, requestId);
     return { record, generation: known?.generation ?? 0n };
@@ -175,7 +213,7 @@ export class Job {
     requestId: string,
     actor: Actor,
     body: string,
-    decide: (record: JobRecord, now: number) => Pick<Decision, "cause" | "record">,
+    decide: (record: JobRecord, now: number) => Omit<Decision, "actor" | "requestId">,
   ): Promise<JobRecord> {
     await this.#inTurn(async () => (this.#requests ??= await this.#readRequests()));
     return this.update((before, now) => {

@@ -27,6 +27,8 @@ interface Known {
  */
 export class ModelWorker {
   readonly attempt: number;
+  /** Generations of the settings that it took, whatever became of them. */
+  readonly had = new Set<bigint>();
   readonly #levers = new Map<Lever, Known>();
   #generation = 0n;
   #line = 1;
@@ -54,6 +56,7 @@ export class ModelWorker {
       const known = this.#of(lever);
       if (setting.generation <= known.received) continue;
       known.received = setting.generation;
+      this.had.add(setting.generation);
       if (!this.hasCancel || lever !== "run" || modeOf(setting) === RunMode.CANCEL) {
         known.pending = setting;
         if (modeOf(setting) === RunMode.CANCEL) {

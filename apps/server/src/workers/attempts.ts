@@ -13,10 +13,11 @@ import {
   type JobRecord,
   type VitalsReport,
 } from "@signalbox/protocol";
+import { isInDoubt } from "@signalbox/protocol/job-state";
 import type { Clock } from "../clock.ts";
 import { serverActor } from "../jobs/dispatch.ts";
 import type { Job } from "../jobs/job.ts";
-import { foldReport } from "../jobs/fold-report.ts";
+import { foldHello } from "../jobs/fold-report.ts";
 import { foldBack, foldLost } from "../jobs/job-fold.ts";
 import { endedUnheard, openAttempt } from "../jobs/job-record.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -98,8 +99,9 @@ export class Attempts {
     }
   }
 
-  /** Brings the server's and the worker's idea of its attempts together, after a hello. */
+  /** Brings the server's and the worker's idea of its attempts together, after a hello. Call it before anything is sent to the worker. */
   async reconcile(session: WorkerSession, attempts: readonly AttemptReport[]): Promise<void> {
+    const doubts = new Map(this.#parts.jobs.attemptsOf(session.workerId).map((job) => [job.id, doubtsOf(job.record)]));
     for (const job of this.#parts.jobs.attemptsOf(session.workerId)) {
       const attempt = openAttempt(job.record);
       if (!attempt) continue;
@@ -107,19 +109,23 @@ export class Attempts {
         await this.lose(job, attempt.incarnation, "worker restarted: another process has its name");
       } else if (!attempts.some((each) => each.jobId === job.id && each.attempt === attempt.number)) {
         // The assignment never reached it, or it stopped before it could say so: deliver it (again).
-        await this.report(session, create(AttemptReportSchema, { jobId: job.id, attempt: attempt.number }));
+        const nothing = create(AttemptReportSchema, { jobId: job.id, attempt: attempt.number });
+        await this.report(session, nothing, doubts.get(job.id));
         saySpec(session, job, this.#parts.clock);
       }
     }
     for (const attempt of attempts) {
-      await this.report(session, attempt);
+      await this.report(session, attempt, doubts.get(attempt.jobId));
       const job = this.#ownJob(session, attempt.jobId, attempt.attempt);
       if (job) saySpec(session, job, this.#parts.clock);
     }
   }
 
-  /** Folds the worker's word on an attempt. An attempt that is not its own is answered with `fenced`, an ended one with `end_accepted`. Throws Refused. */
-  async report(session: WorkerSession, said: AttemptReport): Promise<void> {
+  /**
+   * Folds the worker's word on an attempt; at a hello, with the commands that were in doubt when it came. An attempt that is not its own is
+   * answered with `fenced`, an ended one with `end_accepted`. Throws Refused.
+   */
+  async report(session: WorkerSession, said: AttemptReport, doubts: readonly bigint[] = []): Promise<void> {
     const report = checkReport(said);
     const job = this.#ownJob(session, report.jobId, report.attempt);
     if (!job) {
@@ -138,7 +144,7 @@ export class Attempts {
       if (attempt.lostAtUs !== 0n && !report.end) {
         const back = foldBack(before, now);
         if (back) {
-          const record = foldReport(back, report, now) ?? back;
+          const record = foldHello(back, report, doubts, now) ?? back;
           return {
             actor,
             cause: { case: "back", value: create(AttemptBackSchema, { attempt: attempt.number }) },
@@ -146,7 +152,7 @@ export class Attempts {
           };
         }
       }
-      const record = foldReport(before, report, now);
+      const record = foldHello(before, report, doubts, now);
       return record && { actor, cause: { case: "report", value: report }, record };
     });
   }
@@ -329,6 +335,11 @@ export class Attempts {
       ),
     );
   }
+}
+
+/** The generations of commands that are in doubt. */
+function doubtsOf({ receipts }: JobRecord): bigint[] {
+  return receipts.filter(isInDoubt).map(({ generation }) => generation);
 }
 
 function workerActor(session: WorkerSession): Actor {

@@ -8,8 +8,14 @@ import { attemptSpec, down, type WorkerSession } from "./worker-session.ts";
 /** What is wanted of the job's open attempt, if it is the session's. */
 export function saySpec(session: WorkerSession, job: Job, clock: Clock): void {
   session.say(`spec ${job.id}`, () => {
+    const { takingBack } = job;
+    if (takingBack) {
+      void takingBack.then(() => saySpec(session, job, clock));
+      return undefined;
+    }
     const open = openAttempt(job.record);
     const spec = open?.incarnation === session.incarnation ? attemptSpec(job.record, clock()) : undefined;
+    if (spec) job.noteSent();
     return spec && down({ case: "spec", value: spec });
   });
 }

@@ -9,7 +9,7 @@ import {
   type Vitals,
 } from "@signalbox/protocol";
 import { duration, step } from "../ui/format.ts";
-import { currentAttempt, setting } from "./job-state.ts";
+import { currentAttempt, isInDoubt, setting } from "./job-state.ts";
 
 /** A way to go on where a command hangs. */
 export type StrongerWay = "take-back" | "system-stop";
@@ -48,6 +48,10 @@ export function receiptWait(receipt: Receipt, context: WaitContext): ReceiptWait
   const worker = currentAttempt(job)?.workerId ?? "";
   const since = (us: bigint) => Math.max(0, nowMs - Number(us) / 1000);
   const away = linkWords(job, vitals, worker, nowMs);
+  if (isInDoubt(receipt)) {
+    const words = `its lever is back; whether worker ${worker} had it shows when it answers`;
+    return { sinceMs: since(receipt.acceptedAtUs), slow: true, words, stronger: undefined };
+  }
   if (receipt.state === ReceiptState.ACCEPTED) {
     const sinceMs = since(receipt.acceptedAtUs);
     const words = away ?? `worker ${worker} has not answered for ${duration(sinceMs)}`;

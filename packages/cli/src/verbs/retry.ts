@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { CommandSchema, type JobRecord } from "@signalbox/protocol";
-import { isOpen } from "@signalbox/protocol/job-state";
+import { isInDoubt, isOpen } from "@signalbox/protocol/job-state";
 import { hasFilter } from "../bulk-selection.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
@@ -57,13 +57,21 @@ export async function withdraw(invocation: Invocation, ref: string, given: strin
     throw usageError(`'${given}' is no generation.`, "signalbox job ID --json lists receipts with their generation.");
   const room = await invocation.room();
   const { job } = await resolveJob(room, ref);
-  const generation = given === undefined ? job.receipts.filter(isOpen).at(-1)?.generation : BigInt(given);
+  const generation =
+    given === undefined ? job.receipts.findLast((each) => isOpen(each) && !isInDoubt(each))?.generation : BigInt(given);
   if (generation === undefined)
     throw new CliError(exitCodes.failed, `Nothing to take back: no command waits for ${sanitise(job.name)}.`);
   const command = create(CommandSchema, { action: { case: "withdrawGeneration", value: generation } });
   const request = { requestId: randomUUID(), jobId: job.id, command };
   const answer = await room.call("Not taken back", () => room.jobs.sendCommand(request));
-  return report(invocation, answer.job, "the command was taken back before it was delivered");
+  const doubt = answer.job?.receipts.some((each) => each.generation === generation && isInDoubt(each));
+  return report(
+    invocation,
+    answer.job,
+    doubt
+      ? "the lever is back, but the command was on its way: whether the worker had it shows when it answers"
+      : "the command was taken back before it was delivered",
+  );
 }
 
 async function report({ out }: Invocation, job: JobRecord | undefined, what: string): Promise<number> {
