@@ -3,7 +3,7 @@ import { chromiumPath } from "./scripts/chromium.ts";
 
 const executablePath = chromiumPath();
 /** Floods, kills and measured speeds: what they find out depends on having the machine to themselves. */
-const alone = ["kills.spec.ts", "steer.spec.ts", "two-operators.spec.ts"];
+const alone = ["flood.spec.ts", "kills.spec.ts", "steer.spec.ts", "two-operators.spec.ts"];
 
 export default defineConfig({
   testDir: "e2e",

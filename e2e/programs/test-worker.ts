@@ -54,6 +54,20 @@ const lines = defineJob<{ per_second: number }>({
   },
 });
 
+/** Prints as many lines as a loop can, half of them at DEBUG, and obeys every lever: with each item 50 lines. */
+const flood = defineJob({
+  type: "flood",
+  levers: ["run", "speed", "log_level"],
+  defaultItemsPerSecond: 500,
+  async run(job) {
+    for await (const item of job.paced(endless())) {
+      job.log.info(Array.from({ length: 25 }, (_, i) => `item ${item}, line ${i}`).join("\n"));
+      job.log.debug(Array.from({ length: 25 }, (_, i) => `item ${item}, in detail ${i}`).join("\n"));
+      job.progress({ done: item });
+    }
+  },
+});
+
 /** Prints a file, in pieces that begin and end anywhere. */
 const replay = defineJob<{ file: string; piece: number }>({
   type: "replay",
@@ -224,7 +238,7 @@ const bar = defineJob<{ steps: number; every_ms: number }>({
 
 const pool = process.env["SIGNALBOX_TEST_POOL"];
 const worker = await startWorker({
-  jobs: [lines, replay, bytes, items, fails, tunable, asks, bar],
+  jobs: [lines, flood, replay, bytes, items, fails, tunable, asks, bar],
   slots: 8,
   labels: pool ? { pool } : {},
 });
