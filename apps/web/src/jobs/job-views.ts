@@ -34,6 +34,12 @@ export function countViews(jobs: Iterable<JobRecord>, nowMs: number): Record<Job
   return counts;
 }
 
+/** A test of whether a view shows a job at `nowMs`, made once for many jobs. */
+export function showing(view: JobView, nowMs: number): (job: JobRecord) => boolean {
+  const moment = momentOf(nowMs);
+  return (job) => isShown(factsOf(job), view, moment);
+}
+
 /** Where a job stands among those of a view. */
 export interface Place {
   readonly job: JobRecord;
