@@ -5,9 +5,9 @@ import {
   CommandSchema,
   JobState,
   Level,
-  LeverValueSchema,
   ReceiptState,
   RunMode,
+  type LeverValueSchema,
 } from "@signalbox/protocol";
 import { expect, test, type Signalbox } from "./fixtures.ts";
 
