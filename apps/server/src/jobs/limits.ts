@@ -63,11 +63,15 @@ export class Limits {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Sets or lifts a limit; the same again changes nothing. Resolves when that is durable. Throws Refused. */
-  async set({ limit: asked, lift }: SetLimitRequest, actor: Actor): Promise<void> {
+  /**
+   * Sets or lifts a limit; the same again changes nothing. Resolves with what it was before when that is durable; undefined: there was none.
+   * Throws Refused.
+   */
+  async set({ limit: asked, lift }: SetLimitRequest, actor: Actor): Promise<Limit | undefined> {
     const { type, labelKey, labelValue, mostRunning } = checkLimit(asked);
     const known = this.#find(type, labelKey, labelValue);
-    if (lift ? !known : known?.mostRunning === mostRunning) return;
+    const before = known ?? (type === "" ? undefined : this.ofType(type));
+    if (lift ? !known : known?.mostRunning === mostRunning) return before;
     if (!lift && !known && this.#size >= mostLimits)
       throw new Refused("exhausted", `There are ${mostLimits} limits already. Lift one that is not needed.`);
     const limit = create(LimitSchema, { type, labelKey, labelValue, mostRunning, actor, atUs: BigInt(this.#clock()) });
@@ -77,6 +81,7 @@ export class Limits {
     if (lift) this.#drop(limit);
     else this.#keep(limit);
     for (const listener of this.#listeners) listener();
+    return before;
   }
 
   /** The limits that a job runs under: of its type, and of its labels by rising key. */

@@ -29,6 +29,7 @@ import {
   type BulkRecord,
   type ClientCommand,
   type JobEvent,
+  type Limit,
 } from "@signalbox/protocol";
 import type { AuditEvent, AuditLog } from "../audit/audit-log.ts";
 import { commandWords, leverWords, limitWords } from "../audit/words.ts";
@@ -36,6 +37,7 @@ import { callerKey, type Caller } from "../auth/caller.ts";
 import { Refused } from "../refused.ts";
 import { statusOf } from "../status.ts";
 import { actorOfCaller } from "./actor.ts";
+import { limitBeforeKey } from "./limit-calls.ts";
 
 /** What a call asked for that would have changed something. */
 interface Asked {
@@ -91,7 +93,9 @@ export function auditCalls(log: AuditLog, generationOf: (jobId: string) => bigin
     }
     try {
       const response = await next(request);
-      const event = response.stream ? undefined : eventOf(message, response.message);
+      const event = response.stream
+        ? undefined
+        : eventOf(message, response.message, request.contextValues.get(limitBeforeKey));
       if (event && caller) log.add(actorOfCaller(caller), event);
       return response;
     } catch (error) {
@@ -137,13 +141,18 @@ function askedOf(message: Message): Asked | undefined {
 }
 
 /** What a call did that no job's history tells. */
-function eventOf(request: Message, response: Message): AuditEvent | undefined {
+function eventOf(request: Message, response: Message, limitBefore: Limit | undefined): AuditEvent | undefined {
   if (isMessage(request, DrainWorkerRequestSchema))
     return { case: "drain", value: create(AuditDrainSchema, { ...plain(request), drained: true }) };
   if (isMessage(request, UndrainWorkerRequestSchema))
     return { case: "drain", value: create(AuditDrainSchema, { workerId: request.workerId }) };
   if (isMessage(request, SetLimitRequestSchema))
-    return { case: "limit", value: create(AuditLimitSchema, { words: limitWords(request.limit, request.lift) }) };
+    return {
+      case: "limit",
+      value: create(AuditLimitSchema, {
+        words: `${limitWords(request.limit, request.lift)}; before: ${limitBefore?.mostRunning ?? "no limit"}`,
+      }),
+    };
   const bulk = (verb: string, record: BulkRecord | undefined): AuditEvent | undefined =>
     record && {
       case: "bulk",

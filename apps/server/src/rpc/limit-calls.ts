@@ -1,9 +1,12 @@
 import { create } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
-import { ListLimitsResponseSchema, SetLimitResponseSchema, type JobService } from "@signalbox/protocol";
+import { createContextKey, type ServiceImpl } from "@connectrpc/connect";
+import { ListLimitsResponseSchema, SetLimitResponseSchema, type JobService, type Limit } from "@signalbox/protocol";
 import type { Dispatch } from "../jobs/dispatch.ts";
 import type { Limits } from "../jobs/limits.ts";
 import { actorOf } from "./actor.ts";
+
+/** What a limit was before the call that set it. */
+export const limitBeforeKey = createContextKey<Limit | undefined>(undefined, { description: "limit before" });
 
 /** The calls of the job service that say how many jobs may run at the same time. */
 export function limitCalls(
@@ -16,7 +19,7 @@ export function limitCalls(
     },
 
     async setLimit(request, context) {
-      await limits.set(request, actorOf(context));
+      context.values.set(limitBeforeKey, await limits.set(request, actorOf(context)));
       return create(SetLimitResponseSchema, { limits: dispatch.limitUses() });
     },
   };
