@@ -77,3 +77,23 @@ test("a terminal commands many jobs: says what will happen, takes it back, says 
     "first: waits for a worker\nover: skipped: succeeded already\n",
   );
 });
+
+test("a command to many is held, given and told to its end although the server is killed on the way", async ({
+  signalbox,
+}) => {
+  await signalbox.worker("w1");
+  const jobs: string[] = [];
+  for (const name of ["one", "two", "three"]) jobs.push(await signalbox.startJob("items", { count: 1_000_000 }, name));
+  for (const id of jobs) await signalbox.state(id, JobState.RUNNING);
+  const pausing = begin(signalbox, ["pause", "--type", "items", "--yes", "--hold", "4s", "--timeout", "1m"]);
+  await expect.poll(async () => (await command(signalbox, ["bulk"])).stdout).toMatch(/ held +0 of 3/);
+  await signalbox.server.kill("SIGKILL");
+  await signalbox.start();
+  const { code, stdout, stderr } = await pausing.ended;
+  expect([code, stdout.split("\n").filter(Boolean).sort()]).toEqual([
+    0,
+    ["one", "three", "two"].map((name) => expect.stringMatching(new RegExp(`^${name}: paused after `)) as string),
+  ]);
+  expect(stderr).toContain("3 of 3 jobs took it.");
+  for (const id of jobs) await signalbox.state(id, JobState.PAUSED);
+});

@@ -26,7 +26,7 @@ import { Bulks } from "./bulks.ts";
 const logger = pino({ level: "silent" });
 const actor = create(ActorSchema, { kind: ActorKind.OPERATOR, name: "operator" });
 const type = create(JobTypeSchema, { name: "count", levers: ["run"] });
-const workers = { jobType: () => type, isKnown: () => true, isConnected: () => true };
+const workers = { jobType: () => type, isKnown: () => true, isThere: () => true };
 const count = 8;
 
 /** What becomes of an append: it is stored; it is stored, but nobody hears of it; it is not. */

@@ -4,6 +4,7 @@ import {
   BulkCommandSchema,
   BulkOutcome,
   BulkState,
+  EndOutcome,
   JobSelectionSchema,
   JobState,
   Level,
@@ -298,4 +299,35 @@ test("a day after its end it is listed no more, its topic is trimmed, and its re
   expect(await room.domain.store.journal.read(`bulk/${id}`, 0)).toHaveLength(1);
   await room.set(jobId, goOn);
   expect((await failure(start(room, idsOf(jobId), pauseAll, { requestId: "old" })))[0]).toBe(Code.AlreadyExists);
+});
+
+test("a retry of jobs that one worker alone may run waits for that after a start of the server, and is refused once it had its time", async () => {
+  await using room = await TestRoom.open();
+  const worker = await room.connect({ workerId: "w1", slots: 4 });
+  const failed: string[] = [];
+  for (let i = 0; i < 3; i++) {
+    const spec = await room.startRunning(worker, "count", "w1");
+    worker.report(spec, { end: { outcome: EndOutcome.FAILED, endLine: 1n, atUs: 1n } });
+    await room.state(spec.jobId, JobState.FAILED);
+    failed.push(spec.jobId);
+  }
+  const [first = "", second = "", third = ""] = failed;
+  // One is held when the server goes, one is asked for before the worker is back.
+  const held = await start(room, idsOf(first), retryAll, { holdMs: 100 });
+  room.domain = await room.domain.reopen();
+  expect(await state(room, held.id, BulkState.DONE)).toMatchObject({ accepted: 1, refused: 0 });
+  const early = await start(room, idsOf(second), retryAll);
+  expect(await state(room, early.id, BulkState.DONE)).toMatchObject({ accepted: 1, refused: 0 });
+  expect([(await room.get(first)).state, (await room.get(second)).state]).toEqual([JobState.QUEUED, JobState.QUEUED]);
+  const back = await room.connect({ workerId: "w1", slots: 4 });
+  for (const id of [first, second]) await back.heard("spec", ({ jobId, attempt }) => jobId === id && attempt === 2);
+
+  // Where it is seen to go, and where it does not come back in the time of a lease, nobody waits for it.
+  await back.kill();
+  const why = async () => (await failure(start(room, idsOf(third), retryAll)))[1];
+  await expect.poll(why).toContain("started by worker w1, which is gone");
+  room.domain = await room.domain.reopen();
+  expect((await room.domain.bulks.previewBulk({ selection: idsOf(third), command: retryAll })).touchedTotal).toBe(1);
+  room.letPass(16);
+  expect(await why()).toContain("started by worker w1, which is gone");
 });

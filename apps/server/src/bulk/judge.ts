@@ -141,7 +141,7 @@ function judgeRetry(record: JobRecord, workers: Omit<KnownWorkers, "isKnown">, n
     return refusedWith(error);
   }
   try {
-    checkRetry(record, (workerId) => workers.isConnected(workerId));
+    checkRetry(record, (workerId) => workers.isThere(workerId));
     return accepted;
   } catch (error) {
     return refusedWith(error);

@@ -38,9 +38,9 @@ export function checkWorker(
     throw new Refused("wrong-state", `No worker ${workerId} is known, so nobody would run the job. Connect it first.`);
 }
 
-/** Throws Refused if the job may run on one worker alone and that is not connected: another attempt would wait for nobody. */
-export function checkRetry({ workerId }: JobRecord, isConnected: (workerId: string) => boolean): void {
-  if (workerId !== "" && !isConnected(workerId))
+/** Throws Refused if the job may run on one worker alone and that is not there: another attempt would wait for nobody. */
+export function checkRetry({ workerId }: JobRecord, isThere: (workerId: string) => boolean): void {
+  if (workerId !== "" && !isThere(workerId))
     throw new Refused("wrong-state", `The job cannot be retried, since ${workerGoneWords(workerId)}.`);
 }
 

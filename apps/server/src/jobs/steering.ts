@@ -23,7 +23,8 @@ export interface KnownWorkers {
   jobType(name: string): JobType | undefined;
   /** Whether a job may wait for a worker of that name. */
   isKnown(workerId: string): boolean;
-  isConnected(workerId: string): boolean;
+  /** Whether it is connected, or was when the server before this one stopped and has had no time to come back. */
+  isThere(workerId: string): boolean;
 }
 
 /** What is said besides of a command that is one of many. */
@@ -87,7 +88,7 @@ export class Steering {
     const cause = create(RetrySchema, { parametersChanged: value !== undefined });
     return job.once(requestId, actor, retryBody(value), (before, now) => {
       check?.(before);
-      checkRetry(before, (workerId) => this.#workers.isConnected(workerId));
+      checkRetry(before, (workerId) => this.#workers.isThere(workerId));
       return { cause: { case: "retry", value: cause }, record: foldRetry(before, value, now) };
     });
   }

@@ -68,6 +68,9 @@ export class Workers {
   #typesVersion = 1;
   #offered: Offered | undefined;
   #stopping = false;
+  /** Names that were connected when the server before this one stopped, until they are back or have had the time of a lease. */
+  readonly #awaited = new Set<string>();
+  readonly #awaitedUntilMs: number;
 
   private constructor(parts: Parts, names: WorkerNames) {
     const { jobs, logs, ingest, logger, clock = systemClock, monotonic = () => performance.now() } = parts;
@@ -78,6 +81,7 @@ export class Workers {
     this.#clock = clock;
     this.#monotonic = monotonic;
     this.#leases = new LeaseClock(monotonic());
+    this.#awaitedUntilMs = monotonic() + leaseMs;
     this.board = new WorkerBoard((workerId) => jobs.attemptsOf(workerId), monotonic);
     const shared = {
       ...{ jobs, logger, clock, monotonic, names, sessions: this.#sessions, leases: this.#leases, board: this.board },
@@ -109,6 +113,7 @@ export class Workers {
       this.#forgetting.endIfOrphan(job);
     }
     for (const [workerId, { hello, incarnation, leftAtUs }] of this.#names.all()) {
+      if (leftAtUs === 0n) this.#awaited.add(workerId);
       if (!hello?.transient) continue;
       if (leftAtUs === 0n) this.#leases.hear(incarnation, this.#monotonic());
       this.#forgetting.forgetIfGone(workerId);
@@ -134,6 +139,11 @@ export class Workers {
   /** Whether a process of that name is connected. */
   isConnected(workerId: string): boolean {
     return this.#sessions.get(workerId) !== undefined;
+  }
+
+  /** Whether a process of that name is connected, or was when the server before this one stopped and has had no time to come back. */
+  isThere(workerId: string): boolean {
+    return this.isConnected(workerId) || this.#awaited.has(workerId);
   }
 
   /** Whether a worker of that name has connected and is not forgotten. */
@@ -193,6 +203,7 @@ export class Workers {
     const session = new WorkerSession(hello, epoch, now);
     this.#drains.apply(session);
     this.#sessions.put(session);
+    this.#awaited.delete(hello.workerId);
     this.ingest.connected(hello.incarnation);
     this.#leases.hear(hello.incarnation, this.#monotonic());
     this.board.connect(session, this.#clock());
@@ -296,6 +307,7 @@ export class Workers {
 
   /** Looks at leases, and tells who has become silent or is lost. Call it about every second, however long the store takes. */
   look(): void {
+    if (this.#monotonic() >= this.#awaitedUntilMs) this.#awaited.clear();
     for (const { holder, state } of this.#leases.look(this.#monotonic())) {
       const workerId = this.#nameOf(holder);
       if (workerId !== undefined) this.board.unheard(workerId, state);
