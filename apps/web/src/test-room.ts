@@ -311,6 +311,7 @@ export class TestRoom {
     // The audit has no cursor: each stream begins it anew.
     for (const { id, kind, cursor } of subscriptions)
       if (cursor.length === 0 || kind.case === "audit") this.#begin(stream, id, kind);
+      else this.#tellVitals(stream, id, kind);
     try {
       while (!signal.aborted) {
         if (stream.broken) throw new ConnectError("cut", Code.Unavailable);
@@ -329,7 +330,7 @@ export class TestRoom {
     if (kind.case === "jobs") {
       push({ case: "jobTypes", value: { types: this.#types } });
       push({ case: "records", value: { records: [...this.#jobs.values()] } });
-      push({ case: "vitals", value: { vitals: [...this.#vitals.values()] } });
+      this.#tellVitals(stream, id, kind);
     } else if (kind.case === "bulks") {
       push({ case: "bulks", value: { records: [...this.#bulks.values()] } });
     } else if (kind.case === "workers") {
@@ -341,8 +342,7 @@ export class TestRoom {
         return;
       }
       push({ case: "entries", value: { entries: this.#entries.get(kind.value.jobId) ?? [] } });
-      const vitals = this.#vitals.get(kind.value.jobId);
-      if (vitals) push({ case: "vitals", value: { vitals: [vitals] } });
+      this.#tellVitals(stream, id, kind);
     } else if (kind.case === "log") {
       if (kind.value.late) {
         stream.queue.push({ subscriptionId: id, cursor: new Uint8Array([1]), ...this.#lateStep(this.#late) });
@@ -357,6 +357,15 @@ export class TestRoom {
       });
     }
     push({ case: "caughtUp", value: {} });
+  }
+
+  /** Vitals have no cursor: each stream begins with those that there are. */
+  #tellVitals(stream: { queue: Step[] }, id: string, kind: Subscription["kind"]): void {
+    if (kind.case !== "jobs" && kind.case !== "job") return;
+    const vitals = [...this.#vitals.values()].filter(({ jobId }) => kind.case === "jobs" || jobId === kind.value.jobId);
+    if (vitals.length === 0) return;
+    const message: Step["message"] = { case: "vitals", value: { vitals } };
+    stream.queue.push({ subscriptionId: id, cursor: new Uint8Array([1]), message });
   }
 
   #entriesBetween(from: number, to: number): LogEntry[] {
