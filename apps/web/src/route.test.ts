@@ -46,6 +46,8 @@ test("a job's URL names attempt, marked lines and whether late ones are shown", 
     attempt: 2,
     late: false,
     marked: { from: 120, to: 140 },
+    span: undefined,
+    compare: undefined,
   });
   expect(route("/jobs/j-1?attempt=x&line=")).toEqual({
     page: "job",
@@ -53,7 +55,11 @@ test("a job's URL names attempt, marked lines and whether late ones are shown", 
     attempt: undefined,
     late: false,
     marked: undefined,
+    span: undefined,
+    compare: undefined,
   });
+  const span = { fromUs: Date.UTC(2026, 10, 21, 18, 6, 20) * 1000, toUs: Date.UTC(2026, 10, 21, 18, 7) * 1000 };
+  expect(route("/jobs/j-1?span=20261121T180620Z-20261121T180700Z")).toMatchObject({ span });
   expect(route(jobPath("a/b %"))).toMatchObject({ page: "job", id: "a/b %" });
   expect(route("/jobs/%")).toMatchObject({ page: "job", id: "%" });
 });

@@ -2,6 +2,7 @@ import { readAuditPlace, type AuditPlace } from "./audit/audit-place.ts";
 import { parseView, type JobView } from "./jobs/job-views.ts";
 import { noQuery, parseQuery, queryParameters, type JobQuery } from "./jobs/list/job-query.ts";
 import { parseSort, sortParameter, type JobSort } from "./jobs/list/job-sort.ts";
+import { parseSpan, type TimeSpan } from "./jobs/strip/span.ts";
 import type { MarkedLines } from "./logs/log-surface.ts";
 import { parseMarked } from "./logs/marked-lines.ts";
 import { parseWorkerView, type WorkerView } from "./workers/worker-views.ts";
@@ -17,6 +18,8 @@ export type Route =
       /** What came of the attempt after it had ended for the room, instead of its log. */
       readonly late: boolean;
       readonly marked: MarkedLines | undefined;
+      /** The span of time whose lines alone are shown. */
+      readonly span: TimeSpan | undefined;
       /** Attempts that are shown side by side instead of one; empty: the newest ones. */
       readonly compare: readonly number[] | undefined;
     }
@@ -74,6 +77,7 @@ export function parseRoute(url: URL): Route {
     attempt: Number.isSafeInteger(attempt) && attempt > 0 ? attempt : undefined,
     late: url.searchParams.get("late") === "shown",
     marked: parseMarked(url.searchParams.get("line")),
+    span: parseSpan(url.searchParams.get("span")),
     compare: parseCompared(url.searchParams.get("compare")),
   };
 }

@@ -80,12 +80,164 @@ test("the strip names its peak and bucket, reads a bucket out, leads to its line
     "3",
   ]);
   const spoken = () => strip.element().getAttribute("aria-valuetext")?.replaceAll("\u00a0", " ") ?? "";
+  // The end of the log is on the screen: there is a bucket before it.
+  await until(() => spoken().includes("· 300 lines · 3 errors"));
   (strip.element() as HTMLElement).focus();
   await userEvent.keyboard("{ArrowLeft}");
   await until(() => spoken().includes("· 100 lines"));
   await userEvent.keyboard("{ArrowRight}");
   await until(() => spoken().includes("· 300 lines · 3 errors"));
   expect(await axeFaults()).toEqual([]);
+});
+
+/** A minute of a job: 100 lines, nothing, 300 lines with 3 errors, 100 lines, two seconds each. */
+function openStrip(width?: number, path = "/jobs/alpha") {
+  room.append([numbered(1, 501)]);
+  const bucket = (firstLine: number, lines: number, errors: number) => ({
+    firstLine: BigInt(firstLine),
+    levelCounts: [0, 0, 0, lines - errors, 0, errors, 0],
+  });
+  room.histogram = {
+    fromUs: beganUs,
+    bucketUs: 2_000_000n,
+    buckets: [bucket(1, 100, 0), {}, bucket(101, 300, 3), bucket(401, 100, 0)],
+  };
+  room.setJob(running());
+  return openApp(room, path, width);
+}
+const strip = () => page.getByRole("slider", { name: "Lines over time" });
+const plain = (text: string | null | undefined) => text?.replaceAll("\u00a0", " ") ?? "";
+const span = () => new URLSearchParams(location.search).get("span");
+/** Numbers of the first and the last line on the screen. */
+const shownLines = () => {
+  const log = document.querySelector("[role=log]");
+  if (!log) return [];
+  const box = log.getBoundingClientRect();
+  const rows = [...log.querySelectorAll<HTMLElement>(".row.line:not(.held)")].filter((row) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    return bottom > box.top + 1 && top < box.bottom - 1;
+  });
+  return [rows[0], rows.at(-1)].map((row) => Number(row?.dataset["line"]));
+};
+/** Where a second of the job is on the strip, by its first two bars. */
+const secondAt = (second: number) => {
+  const bars = document.querySelector(".strip .lines")?.getAttribute("d") ?? "";
+  const [zero = 0, four = 0] = [...bars.matchAll(/M([\d.]+)/g)].map(([, x]) => Number(x));
+  return { x: zero + ((four - zero) * second) / 4, y: 30 };
+};
+const drag = (from: number, to: number) =>
+  userEvent.dragAndDrop(strip(), strip(), { sourcePosition: secondAt(from), targetPosition: secondAt(to) });
+const heading = () => plain(words(document.querySelector(".strip .legend")));
+
+test("a drag on the strip leaves the lines of its time, names them, holds the end back, and is taken away by its chip", async () => {
+  await openStrip();
+  await until(() => heading() === "lines in 2 s, peak 300");
+  await drag(3, 5.5);
+  await until(() => shownLines()[0] === 101);
+  expect(span()).toMatch(/^\d{8}T\d{6}Z-\d{8}T\d{6}Z$/);
+  expect(new URLSearchParams(location.search).get("attempt")).toBe("1");
+  const tools = () => plain(words(document.querySelector(".tools")));
+  await until(() => /time\d\d:\d\d:\d\d – \d\d:\d\d:\d\d 300 lines · 3 errors · following paused/.test(tools()));
+  await expect.element(page.getByText("Lines 101 – 400 of 500")).toBeVisible();
+  await until(() =>
+    plain(words(document.querySelector("p[role=status]"))).includes("300 lines · 3 errors. Following is paused."),
+  );
+  // What is outside is shaded; to the end of the span and no further.
+  expect(document.querySelectorAll(".strip .span .outside")).toHaveLength(2);
+  await userEvent.keyboard(
+    "{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}{PageDown}",
+  );
+  await until(() => shownLines()[1] === 400);
+  room.append([numbered(501, 601)]);
+  await until(() => words(document.querySelector(".status .chip")).includes("100 new"));
+  expect(shownLines()[1]).toBe(400);
+  const top = shownLines()[0];
+  expect(await axeFaults()).toEqual([]);
+
+  await userEvent.click(page.getByRole("button", { name: /^Remove time/ }));
+  await until(() => span() === null && (shownLines()[1] ?? 0) >= 400);
+  // The line that was read stays where it is.
+  expect(shownLines()[0]).toBe(top);
+  expect(location.search).toBe("");
+  await until(() => words(document.querySelector("p[role=status]")) === "All lines are shown again.");
+});
+
+test("a line that is marked stays where it was, and what was read around it", async () => {
+  await openStrip();
+  await until(() => shownLines()[1] === 500);
+  await userEvent.keyboard("{Home}");
+  await until(() => shownLines()[0] === 1);
+  await userEvent.click(page.getByRole("link", { name: "7", exact: true }));
+  await until(() => location.search === "?line=7");
+  await until(() => document.querySelector(".row.marked")?.getAttribute("data-key") === "l7");
+  room.append([numbered(501, 601)]);
+  await until(() => words(document.querySelector(".status .chip")).includes("100 new"));
+  expect(shownLines()[0]).toBe(1);
+});
+
+test("a click on the strip still jumps: inside of a span it stays set, outside it goes", async () => {
+  await openStrip();
+  await until(() => heading() === "lines in 2 s, peak 300");
+  await strip().click({ position: secondAt(4.5) });
+  await until(() => (shownLines()[0] ?? 0) > 130 && (shownLines()[0] ?? 0) < 180);
+  expect(span()).toBeNull();
+  await drag(4.2, 5.8);
+  await until(() => span() !== null && shownLines()[0] !== undefined);
+  await strip().click({ position: secondAt(5.5) });
+  await until(() => (shownLines()[0] ?? 0) > 280);
+  expect(span()).not.toBeNull();
+  await strip().click({ position: secondAt(0) });
+  await until(() => shownLines()[0] === 1);
+  expect(span()).toBeNull();
+});
+
+test("Shift and the arrows begin a span and make it wider, Escape takes it away, and End follows again", async () => {
+  await openStrip();
+  await until(() => heading() === "lines in 2 s, peak 300");
+  await strip().click({ position: secondAt(4.1) });
+  await until(() => (shownLines()[0] ?? 0) < 130);
+  (strip().element() as HTMLElement).focus();
+  await userEvent.keyboard("{Shift>}{ArrowRight}{/Shift}");
+  // What is marked is read out at once.
+  await until(() => heading().endsWith("300 lines · 3 errors"));
+  await until(() => span() !== null);
+  const first = span();
+  await userEvent.keyboard("{Shift>}{ArrowRight}{/Shift}");
+  await until(() => plain(words(document.querySelector(".tools"))).includes("400 lines · 3 errors"));
+  expect(span()?.split("-")[0]).toBe(first?.split("-")[0]);
+  await userEvent.keyboard("{Shift>}{ArrowLeft}{/Shift}");
+  await until(() => plain(words(document.querySelector(".tools"))).includes("500 lines · 3 errors"));
+  await userEvent.keyboard("{Escape}");
+  await until(() => span() === null);
+  expect(words(document.querySelector(".tools"))).not.toContain("500");
+  expect(document.activeElement).toBe(strip().element());
+
+  await userEvent.keyboard("{Shift>}{ArrowRight}{/Shift}");
+  await until(() => span() !== null);
+  await userEvent.keyboard("{End}");
+  await until(() => span() === null && words(document.querySelector(".status .chip")).startsWith("Following"));
+  expect(shownLines()[1]).toBe(500);
+});
+
+test("a URL with a span shows its lines alone, one without lines says so, and nothing scrolls sideways at 360 px", async () => {
+  const moment = (seconds: number) =>
+    new Date(Number(beganUs) / 1000 + seconds * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, "") + "Z";
+  await openStrip(360, `/jobs/alpha?span=${moment(4)}-${moment(8)}&line=450`);
+  await until(() => plain(document.querySelector(".tools")?.textContent).includes("400 lines · 3 errors"));
+  await until(() => document.querySelector(".row.marked")?.getAttribute("data-key") === "l450");
+  const wide = () =>
+    [document.documentElement, ...document.querySelectorAll("main, .tools, .pane, .strip")].filter(
+      (each) => each.scrollWidth > 360,
+    );
+  expect(wide()).toEqual([]);
+  const remove = page.getByRole("button", { name: /^Remove time/ });
+  expect(remove.element().getBoundingClientRect().right).toBeLessThanOrEqual(360);
+  expect(await axeFaults()).toEqual([]);
+  await userEvent.click(remove);
+  await until(() => span() === null);
+  history.replaceState(null, "", `/jobs/alpha?span=${moment(2)}-${moment(4)}`);
+  window.dispatchEvent(new PopStateEvent("popstate"));
+  await expect.element(page.getByText("No line was printed in this time.")).toBeVisible();
 });
 
 test("deadline, retries, safe point and results are told, and everything is to be had as a command line", async () => {
@@ -115,7 +267,7 @@ test("deadline, retries, safe point and results are told, and everything is to b
   const details = () => words(document.querySelector("#panel-details"));
   await until(() => details().includes("attempt 2 of 5"));
   expect(details()).toContain("10 m 00 s an attempt, stands while paused");
-  expect(details()).toContain("usually within 0.4 s");
+  await until(() => details().includes("usually within 0.4 s"));
   expect(details()).toMatch(/Results so far words 1204 ?top\.the 9/);
   await until(() => words(lever("Run")).includes("pauses within 0.4 s"));
   await userEvent.click(page.getByRole("button", { name: "Copy as CLI" }).first());

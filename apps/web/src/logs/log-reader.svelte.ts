@@ -4,7 +4,7 @@ import type { CommandMarker } from "../jobs/history.ts";
 import type { LogBand } from "../jobs/state-track.ts";
 import type { Live } from "../live/live.svelte.ts";
 import { LogFeed } from "./log-feed.ts";
-import { LogRows } from "./log-rows.ts";
+import { LogRows, type LineWindow } from "./log-rows.ts";
 import { LogSurface, type MarkedLines, type SurfaceElements } from "./log-surface.ts";
 
 /** What the bars around the log say. Replaced at most four times a second, and at once when the mode changes. */
@@ -59,6 +59,8 @@ export class LogReader {
   #left: { readonly line: number; readonly errors: number } | undefined;
   #stale = true;
   #jumpTo: number | undefined;
+  #window = $state.raw<LineWindow | undefined>(undefined);
+  #onLeave: (() => void) | undefined;
 
   /**
    * `marked` is what the URL marks; `onMark` puts another mark there. With `lateFrom` it is the log of the attempt's late lines, which
@@ -117,6 +119,34 @@ export class LogReader {
     return this.#announcement;
   }
 
+  /** Lines that alone are shown; undefined: all. */
+  get window(): LineWindow | undefined {
+    return this.#window;
+  }
+
+  /**
+   * Shows these lines alone, or with undefined all again; the end is not followed meanwhile. Where the reader goes to another line, or
+   * follows, all are shown again and `onLeave` is called.
+   */
+  confine(window: LineWindow | undefined, onLeave?: () => void): void {
+    this.#onLeave = onLeave;
+    this.#window = this.#rows.window = window;
+    if (this.#surface) this.#surface.window = window;
+  }
+
+  /** Shows all lines again, from the one at the top. */
+  leaveWindow(): void {
+    if (!this.#window) return;
+    const onLeave = this.#onLeave;
+    this.confine(undefined);
+    onLeave?.();
+  }
+
+  /** Tells a screen reader something about what is shown. */
+  tell(words: string): void {
+    this.#announcement = words;
+  }
+
   set markers(markers: readonly CommandMarker[]) {
     this.#rows.markers = markers;
     this.#surface?.invalidate();
@@ -141,6 +171,7 @@ export class LogReader {
     });
     this.#surface = surface;
     surface.marked = this.#marked;
+    if (this.#window) surface.window = this.#window;
     if (this.#jumpTo !== undefined) this.jump(this.#jumpTo);
     return () => {
       surface.close();
@@ -150,11 +181,13 @@ export class LogReader {
 
   /** To the end, and stay there. */
   follow(): void {
+    this.leaveWindow();
     this.#surface?.follow();
   }
 
   /** To a line, and stay there. A line that is not stored yet is jumped to when the log is known to reach it. */
   jump(line: number): void {
+    if (this.#window && (line < this.#window.from || line >= this.#window.to)) this.leaveWindow();
     if (this.#feed.store.endLine <= line && !this.#feed.store.sealed) {
       this.#jumpTo = line;
       this.#surface?.read();

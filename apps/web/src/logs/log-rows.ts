@@ -10,6 +10,12 @@ export interface Divider {
   readonly atMs: number;
 }
 
+/** Lines that alone are shown, `to` exclusive. */
+export interface LineWindow {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** One row of the log view. The key is stable: it depends on what the row is, never on where it stands. */
 export type LogRow =
   /** A line, or the pieces `line` to `last` joined. `here` is false while it is not loaded. */
@@ -39,12 +45,34 @@ export class LogRows {
   #markedLines = new Set<number>();
   #divider: Divider | undefined;
   #bands: readonly LogBand[] = [];
+  #window: LineWindow | undefined;
   /** Beginnings of runs of `joinWithin` numbers that are joined from there to the next one, both included. What is stored stays so. */
   readonly #through = new Set<number>();
   #resets = 0;
 
   constructor(store: LogStore) {
     this.#store = store;
+  }
+
+  /** Shows these lines alone; undefined: all that there are. */
+  set window(window: LineWindow | undefined) {
+    this.#window = window;
+  }
+
+  get window(): LineWindow | undefined {
+    return this.#window;
+  }
+
+  /** Number of the first line that is shown, if there is any. */
+  get beginLine(): number {
+    const { beginLine, endLine } = this.#store;
+    return Math.max(beginLine, Math.min(this.#window?.from ?? beginLine, endLine));
+  }
+
+  /** Number after the last line that is shown. */
+  get endLine(): number {
+    const { endLine } = this.#store;
+    return Math.max(this.beginLine, Math.min(this.#window?.to ?? endLine, endLine));
   }
 
   /** Markers of commands by rising line. */
@@ -78,19 +106,22 @@ export class LogRows {
 
   /** First line of the row that shows `line`. */
   head(line: number): number {
+    const { beginLine } = this;
     const block = this.#store.block(line);
-    if (block?.gap) return block.from;
+    if (block?.gap) return Math.max(beginLine, block.from);
     let head = line;
-    while (head > this.#store.beginLine)
+    while (head > beginLine)
       if (head % joinWithin === 0 && this.#isThrough(head - joinWithin)) head -= joinWithin;
       else if (this.#joinsBefore(head)) head--;
       else break;
-    return head;
+    return Math.max(head, beginLine);
   }
 
   /** Rows at a head, in order. At or beyond the end of the log only markers and the divider. */
   at(head: number): LogRow[] {
     const content = this.#content(head);
+    // What stands behind the last line that is shown is not at the end of the log.
+    if (!content && this.endLine < this.#store.endLine) return [];
     const next = content ? content.last + 1 : Infinity;
     const rows: LogRow[] = [];
     if (this.#markedLines.size > 0)
@@ -106,24 +137,25 @@ export class LogRows {
   /** The head after `head`; the end of the log at most. */
   after(head: number): number {
     const content = this.#content(head);
-    return Math.min(this.#store.endLine, content ? content.last + 1 : head + 1);
+    return Math.min(this.endLine, content ? content.last + 1 : head + 1);
   }
 
   /** The head before `head`; undefined at the start. */
   before(head: number): number | undefined {
-    return head > this.#store.beginLine ? this.head(Math.min(head, this.#store.endLine) - 1) : undefined;
+    return head > this.beginLine ? this.head(Math.min(head, this.endLine) - 1) : undefined;
   }
 
   #content(head: number): Extract<LogRow, { kind: "line" | "gap" }> | undefined {
-    if (head >= this.#store.endLine) return undefined;
+    const { endLine } = this;
+    if (head >= endLine) return undefined;
     const block = this.#store.block(head);
     if (block?.gap) return { kind: "gap", key: `g${block.from}`, line: block.from, last: block.to - 1, gap: block.gap };
     let last = head;
-    while (block && last + 1 < this.#store.endLine)
+    while (block && last + 1 < endLine)
       if (last % joinWithin === 0 && this.#isThrough(last)) last += joinWithin;
       else if (this.#joinsBefore(last + 1)) last++;
       else break;
-    return { kind: "line", key: `l${head}`, line: head, last, here: block !== undefined };
+    return { kind: "line", key: `l${head}`, line: head, last: Math.min(last, endLine - 1), here: block !== undefined };
   }
 
   /** Whether `line` goes on in the row of the line before it. */

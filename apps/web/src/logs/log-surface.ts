@@ -1,7 +1,7 @@
 import { copySelected } from "./copy-lines.ts";
 import { dragScroll } from "./drag-scroll.ts";
 import { RowElement } from "./log-row-element.ts";
-import type { LogRow, LogRows } from "./log-rows.ts";
+import type { LineWindow, LogRow, LogRows } from "./log-rows.ts";
 import type { LogStore } from "./log-store.ts";
 import { maxMarks, ScrollBar, type MapMark, type ScrollBarElements } from "./scroll-bar.ts";
 import { touchScroll } from "./touch-scroll.ts";
@@ -138,9 +138,20 @@ export class LogSurface {
   /** Goes to the first line. */
   toStart(): void {
     this.read();
-    this.#anchor = { line: this.#store.beginLine, key: "" };
+    this.#anchor = { line: this.#rows.beginLine, key: "" };
     this.#offset = 0;
     this.invalidate();
+  }
+
+  /**
+   * Shows these lines alone from now on, or all again, and stays at the line that is at the top. If that is not one of them it goes to the
+   * first that is. The end of the log is not followed while lines are left out.
+   */
+  set window(window: LineWindow | undefined) {
+    if (window) this.read();
+    this.#rows.window = window;
+    if (window && (this.#anchor.line < window.from || this.#anchor.line >= window.to)) this.toStart();
+    else this.invalidate();
   }
 
   /** Ends listeners and frames. The elements stay as they are. */
@@ -199,7 +210,7 @@ export class LogSurface {
 
   /** Rows from somewhat before the anchor to somewhat below the screen. */
   #rowsAround(height: number): { rows: LogRow[]; start: boolean; end: boolean } {
-    const { endLine } = this.#store;
+    const { endLine } = this.#rows;
     const above = Math.max(0, -this.#offset) + (this.#measures ? height : 6 * lineHeight);
     const anchorHead = this.#headOf(this.#anchor.line);
     const rows: LogRow[] = [];
@@ -210,7 +221,7 @@ export class LogSurface {
       head = before;
       for (const row of this.#rows.at(head)) px += leastHeight(row);
     }
-    const start = head === this.#store.beginLine;
+    const start = head === this.#rows.beginLine;
     const below = height + Math.max(0, this.#offset) + (this.#measures ? height : 6 * lineHeight);
     let px = 0;
     for (; px < below || head <= anchorHead; head = this.#rows.after(head)) {
@@ -224,7 +235,7 @@ export class LogSurface {
 
   /** First line of the row that shows `line`, or else the row nearest to it. */
   #headOf(line: number): number {
-    const { beginLine, endLine } = this.#store;
+    const { beginLine, endLine } = this.#rows;
     return this.#rows.head(Math.max(beginLine, Math.min(line, endLine - 1)));
   }
 
@@ -329,7 +340,7 @@ export class LogSurface {
     this.#parts.content.style.transform = `translateY(${-Math.round(top)}px)`;
     const bottom = tops.findLastIndex((rowTop) => rowTop < top + height);
     const last = shown.rows[Math.max(at, bottom)];
-    const { beginLine } = this.#store;
+    const { beginLine } = this.#rows;
     this.#shownLines = {
       from: row?.line ?? beginLine,
       to: last ? (last.kind === "line" || last.kind === "gap" ? last.last : last.line) + 1 : beginLine,
@@ -338,8 +349,8 @@ export class LogSurface {
   }
 
   #paintBar(height: number): void {
-    const { beginLine } = this.#store;
-    const lines = Math.max(1, this.#store.endLine - beginLine);
+    const { beginLine, endLine } = this.#rows;
+    const lines = Math.max(1, endLine - beginLine);
     const visible = height / lineHeight;
     const passed = this.#anchor.line - beginLine + Math.min(1, this.#offset / lineHeight);
     const share = this.#following ? 1 : Math.min(1, passed / Math.max(1, lines - visible));
@@ -348,7 +359,8 @@ export class LogSurface {
       ...this.#store.gaps.slice(-maxMarks).map((gap) => ({ line: Number(gap.firstLine), kind: "gap" })),
       ...(this.#rows.divider ? [{ line: this.#rows.divider.line, kind: "divider" }] : []),
     ];
-    this.#bar.paint({ first: beginLine, lines, top: this.#anchor.line, visible, share }, marks);
+    const inside = marks.filter(({ line }) => line >= beginLine && line <= endLine);
+    this.#bar.paint({ first: beginLine, lines, top: this.#anchor.line, visible, share }, inside);
   }
 
   // ---- input
@@ -379,7 +391,7 @@ export class LogSurface {
   #dragTo(share: number): void {
     const { scroller } = this.#parts;
     this.read();
-    const { beginLine, endLine } = this.#store;
+    const { beginLine, endLine } = this.#rows;
     const lines = Math.max(0, endLine - beginLine - scroller.clientHeight / lineHeight);
     this.#anchor = { line: this.#headOf(beginLine + Math.round(share * lines)), key: "" };
     // At the very bottom the last row stands at the bottom, markers behind it included.

@@ -17,7 +17,7 @@ export class HistogramFeed {
   readonly #attempt: number;
   readonly #stop = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
-  #mostBuckets = 240;
+  #mostBuckets: number;
   #endLine = 1;
   #follows = true;
   #asking = false;
@@ -25,7 +25,9 @@ export class HistogramFeed {
   #failures = 0;
   #notBeforeMs = 0;
 
-  constructor(client: Client<typeof LogService>, jobId: string, attempt: number) {
+  /** `mostBuckets` is what it asks for until {@link want} says otherwise. */
+  constructor(client: Client<typeof LogService>, jobId: string, attempt: number, mostBuckets = 240) {
+    this.#mostBuckets = mostBuckets;
     this.#client = client;
     this.#jobId = jobId;
     this.#attempt = attempt;
