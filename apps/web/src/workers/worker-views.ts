@@ -1,4 +1,5 @@
 import type { WorkerRecord, WorkerVitals } from "@signalbox/protocol";
+import type { Pool } from "./pools.ts";
 import { workerWord, type WorkerWord } from "./worker-state.ts";
 
 /** What the workers page can be narrowed to, in the order in which it is shown. The id is what the URL says. */
@@ -64,4 +65,20 @@ export function findsWorker(worker: WorkerRecord, vitals: WorkerVitals | undefin
     .join("\n")
     .toLowerCase();
   return words.every((word) => text.includes(word));
+}
+
+/** The pools with the workers that a view shows and in which all words of `query` are found; those without any are left out. */
+export function narrowPools(
+  pools: readonly Pool[],
+  view: WorkerView,
+  query: string,
+  vitalsOf: (workerId: string) => WorkerVitals | undefined,
+): readonly Pool[] {
+  return pools.flatMap((pool) => {
+    const workers = pool.workers.filter((worker) => {
+      const vitals = vitalsOf(worker.workerId);
+      return inWorkerView(worker, workerWord(worker, vitals), view) && findsWorker(worker, vitals, query);
+    });
+    return workers.length > 0 ? [{ ...pool, workers }] : [];
+  });
 }
