@@ -92,7 +92,7 @@ test("a command to many is held, given and told to its end although the server i
   const { code, stdout, stderr } = await pausing.ended;
   expect([code, stdout.split("\n").filter(Boolean).sort()]).toEqual([
     0,
-    ["one", "three", "two"].map((name) => expect.stringMatching(new RegExp(`^${name}: paused after `)) as string),
+    ["one", "three", "two"].map((name) => expect.stringMatching(new RegExp(`^${name}: paused after `)) as unknown),
   ]);
   expect(stderr).toContain("3 of 3 jobs took it.");
   for (const id of jobs) await signalbox.state(id, JobState.PAUSED);

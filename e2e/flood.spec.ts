@@ -17,6 +17,7 @@ type Lever = NonNullable<MessageInitShape<typeof LeverValueSchema>["value"]>;
 const linesPerSecond = 50_000;
 /** A machine may have more to do: control that waits behind lines takes much longer, or for ever. */
 const appliedWithinMs = 3_000;
+const inEffect: readonly ReceiptState[] = [ReceiptState.APPLIED, ReceiptState.PROVED];
 const run = (mode: RunMode): Lever => ({ case: "run", value: { mode, graceMs: 5_000 } });
 const speed = (itemsPerSecond: number): Lever => ({ case: "speed", value: { itemsPerSecond } });
 const level = (lowest: Level): Lever => ({ case: "logLevel", value: { level: lowest } });
@@ -28,7 +29,7 @@ async function apply({ jobs }: Signalbox, jobId: string, value: Lever) {
   const receipt = async () =>
     (await jobs.getJob({ jobId })).job?.receipts.find((each) => each.generation === generation);
   await expect
-    .poll(async () => [ReceiptState.APPLIED, ReceiptState.PROVED].includes((await receipt())?.state ?? 0), {
+    .poll(async () => inEffect.includes((await receipt())?.state ?? ReceiptState.UNSPECIFIED), {
       timeout: 20_000,
     })
     .toBe(true);

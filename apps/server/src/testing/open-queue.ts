@@ -102,8 +102,8 @@ export class TestQueue implements AsyncDisposable {
     });
   }
 
-  setLimit(limit: MessageInitShape<typeof LimitSchema>, lift = false): Promise<void> {
-    return this.limits.set(create(SetLimitRequestSchema, { limit, lift }), operator);
+  async setLimit(limit: MessageInitShape<typeof LimitSchema>, lift = false): Promise<void> {
+    await this.limits.set(create(SetLimitRequestSchema, { limit, lift }), operator);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
