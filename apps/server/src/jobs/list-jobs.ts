@@ -1,4 +1,5 @@
 import type { JobRecord, ListJobsRequest } from "@signalbox/protocol";
+import { jobFilter } from "@signalbox/protocol/job-filter";
 import { Refused } from "../refused.ts";
 import { encodeRecord, type Job } from "./job.ts";
 
@@ -17,10 +18,10 @@ export function listJobs(
   if (size > largestPage) throw new Refused("invalid", `page_size is ${size}, at most ${largestPage} is allowed.`);
   if (request.pageToken !== "" && !token.test(request.pageToken))
     throw new Refused("invalid", "The page token is not one that this server made. Leave it empty to begin anew.");
+  const fits = jobFilter({ states: request.states, type: request.type, labels: {}, workerId: "", text: "" });
   const wanted: { key: string; record: JobRecord }[] = [];
   for (const { record } of jobs) {
-    if (request.states.length > 0 && !request.states.includes(record.state)) continue;
-    if (request.type !== "" && record.type !== request.type) continue;
+    if (!fits(record)) continue;
     const key = keyOf(record);
     if (request.pageToken === "" || key < request.pageToken) wanted.push({ key, record });
   }

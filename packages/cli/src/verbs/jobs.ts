@@ -1,5 +1,6 @@
 import { JobState, type JobRecord, type Vitals } from "@signalbox/protocol";
 import { bytes, clock, compact, duration, percent, rate, unknown } from "@signalbox/protocol/format";
+import { jobFilter } from "@signalbox/protocol/job-filter";
 import { currentAttempt, seenState, type StateWord } from "@signalbox/protocol/job-state";
 import { progressText } from "@signalbox/protocol/progress";
 import { exitCodes } from "../exit-codes.ts";
@@ -64,8 +65,7 @@ async function watchJobs(invocation: Invocation, options: JobsOptions, states: r
     },
     cursor: new Uint8Array(),
   };
-  const isWanted = (job: JobRecord) =>
-    (states.length === 0 || states.includes(job.state)) && (!options.type || job.type === options.type);
+  const isWanted = jobFilter({ states: [...states], type: options.type ?? "", labels: {}, workerId: "", text: "" });
   const shown = () =>
     [...records.values()]
       .filter(isWanted)
