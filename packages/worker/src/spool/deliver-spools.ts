@@ -27,7 +27,7 @@ export function deliverSpools(
   spool: SpoolConfig,
   config: ConnectConfig,
   { redaction, notice }: { redaction: Redaction; notice: (message: string) => void },
-): (connection: Connection, storeId: string) => void {
+): (connection: Pick<Connection, "client" | "wire" | "signal">, storeId: string) => void {
   return ({ client, wire, signal }, storeId) => {
     const key = JSON.stringify([spool.folder, storeId, config.urls]);
     const links = linksOfProcess.get(key) ?? { open: 0, isLooking: false, lookedAt: -Infinity };
