@@ -27,14 +27,14 @@ async function worker(signalbox: Signalbox, program: string, type: string): Prom
   return started;
 }
 
-/** The command at a terminal of its own: what it draws, and keys for it. */
+/** The command, or another program, at a terminal of its own: what it draws, and keys for it. */
 class AtTerminal {
   readonly #child;
   readonly #code: Promise<number>;
   #drawn = "";
 
-  constructor(signalbox: Signalbox, args: string) {
-    this.#child = spawn("script", ["-qefc", `${launcher} ${args}`, "/dev/null"], {
+  constructor(signalbox: Signalbox, args: string, program = launcher) {
+    this.#child = spawn("script", ["-qefc", `${program} ${args}`, "/dev/null"], {
       env: { ...commandEnv(signalbox), COLUMNS: "120" },
       stdio: ["pipe", "pipe", "ignore"],
     });
@@ -157,6 +157,56 @@ test("at a terminal, keys pause, resume, speed up, change the level, send input,
   expect(await owned.code).toBe(130);
   await signalbox.state(ownedId, JobState.CANCELED);
   await steered.kill("SIGKILL");
+});
+
+test("Ctrl+Z gives the terminal back to the shell, in the middle of a line too, and fg draws it again", async ({
+  signalbox,
+}) => {
+  await signalbox.worker("w1");
+  const id = await signalbox.startJob("lines", { per_second: 5 });
+  await signalbox.state(id, JobState.RUNNING);
+  const shell = new AtTerminal(signalbox, "--norc --noprofile -i", "PS1='ready> ' bash");
+  const until = (text: string | RegExp, from = 0) =>
+    expect.poll(() => shell.drawn.slice(from), { timeout: 30_000 }).toMatch(text);
+  /** Says something in the shell, and resolves with where it began. */
+  const say = (command: string) => {
+    const from = shell.drawn.length;
+    shell.press(`${command}\n`);
+    return from;
+  };
+  await until(/ready> /);
+  await until(/\? keys/, say(`${launcher} attach ${id}`));
+  for (const keys of ["\u001a", "ihal\u001a"]) {
+    let from = shell.drawn.length;
+    shell.press(keys);
+    await until(/Stopped[^]*ready> /, from);
+    // The shell has the terminal as it likes it, and nothing draws on it.
+    from = say("stty -a; echo asked");
+    await until(/\basked\r\n/, from);
+    expect(shell.drawn.slice(from)).toMatch(/(?<!-)\bicanon\b[^]*(?<!-)\becho\b/);
+    expect(shell.drawn.slice(from)).not.toMatch(/line \d+ of job/);
+    await until(keys.startsWith("i") ? /> hal/ : /Running[^\n]*\? keys/, say("fg"));
+    await until(/line \d+ of job/, from);
+  }
+  // The line that was begun goes on; keys are heard as before.
+  let from = shell.drawn.length;
+  shell.press("lo");
+  await until(/> hallo/, from);
+  shell.press("\u0003p");
+  await signalbox.state(id, JobState.PAUSED);
+  from = shell.drawn.length;
+  shell.press("q");
+  await until(/The job goes on[^]*ready> /, from);
+  shell.press("exit 0\n");
+  expect(await shell.code).toBe(0);
+
+  // Without a shell nobody could let it go on: it is not stopped, and its keys are heard.
+  const alone = new AtTerminal(signalbox, `attach ${id}`);
+  await expect.poll(() => alone.drawn).toContain("? keys");
+  alone.press("\u001a");
+  await expect.poll(() => alone.drawn.split("? keys").length).toBeGreaterThan(2);
+  alone.press("q");
+  expect(await alone.code).toBe(0);
 });
 
 test("over a server that is killed twice an attached job's lines come each once, and at a rate those left out are told", async ({

@@ -21,6 +21,7 @@ export class Bottom implements LogOutput {
   #open = "";
   #status: string | undefined;
   #height = 0;
+  #isHidden = false;
 
   constructor(out: Output) {
     this.#out = out;
@@ -72,6 +73,21 @@ export class Bottom implements LogOutput {
     await this.#draw("");
   }
 
+  /** Takes the bottom away until {@link reveal}. */
+  async hide(): Promise<void> {
+    if (!this.#isLive) return;
+    this.#isHidden = true;
+    await this.#draw("");
+  }
+
+  /** Draws the bottom again, on a terminal on which others may have drawn. */
+  async reveal(): Promise<void> {
+    if (!this.#isLive) return;
+    this.#isHidden = false;
+    this.#height = 0;
+    await this.#draw("\r");
+  }
+
   /** Takes the bottom away; an unfinished row is printed. */
   async end(): Promise<void> {
     if (!this.#isLive) return;
@@ -83,8 +99,8 @@ export class Bottom implements LogOutput {
 
   async #draw(above: string): Promise<void> {
     const rows = [];
-    if (this.#open) rows.push(truncate(sanitise(this.#open), this.columns - 1));
-    if (this.#status !== undefined) rows.push(this.#status);
+    if (this.#open && !this.#isHidden) rows.push(truncate(sanitise(this.#open), this.columns - 1));
+    if (this.#status !== undefined && !this.#isHidden) rows.push(this.#status);
     const up = this.#height > 1 ? `\u001b[${this.#height - 1}A` : "";
     const clear = this.#height > 0 ? `${up}\r\u001b[J` : "";
     this.#height = rows.length;

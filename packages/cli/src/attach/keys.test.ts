@@ -35,6 +35,15 @@ describe("typing", () => {
     expect(take(typing, "q")).toEqual([{ kind: "key", key: "detach" }]);
   });
 
+  test("of a line goes on where it was after Ctrl+Z", () => {
+    const typing = new Typing();
+    expect(take(typing, "\u001aia\u001ab").filter(({ kind }) => kind === "key")).toEqual([
+      { kind: "key", key: "suspend" },
+      { kind: "key", key: "suspend" },
+    ]);
+    expect(take(typing, "\r")).toEqual([{ kind: "line", text: "ab" }]);
+  });
+
   test("of a line has an end", () => {
     expect(take(new Typing(), `i${"x".repeat(5_000)}`).at(-1)).toEqual({ kind: "typing", text: "x".repeat(4_096) });
   });

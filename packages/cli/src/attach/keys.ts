@@ -1,6 +1,6 @@
 /** What a key asks for while no line is typed. */
 export type Key =
-  "pause" | "resume" | "cancel" | "faster" | "slower" | "level" | "input" | "detach" | "interrupt" | "help";
+  "pause" | "resume" | "cancel" | "faster" | "slower" | "level" | "input" | "detach" | "interrupt" | "suspend" | "help";
 
 const keys: Readonly<Record<string, Key>> = {
   p: "pause",
@@ -13,12 +13,13 @@ const keys: Readonly<Record<string, Key>> = {
   i: "input",
   q: "detach",
   "\u0003": "interrupt",
+  "\u001a": "suspend",
   "?": "help",
 };
 
 /** What keys do, for people. */
 export const keysHelp =
-  "p pause · r resume · c cancel · + - speed · l log level · i input, Ctrl+D ends it · q leave · ? these keys";
+  "p pause · r resume · c cancel · + - speed · l log level · i input, Ctrl+D ends it · q leave · Ctrl+Z stop for now · ? these keys";
 
 /** What typing leads to. */
 export type Typed =
@@ -62,7 +63,8 @@ export class Typing {
     } else if (char === "\u0004" && line === "") {
       this.#line = undefined;
       yield { kind: "eof" };
-    } else if (char === escape || char === "\u0003") yield this.#typing(undefined);
+    } else if (char === "\u001a") yield { kind: "key", key: "suspend" };
+    else if (char === escape || char === "\u0003") yield this.#typing(undefined);
     else if (char === "\u007f" || char === "\b") yield this.#typing([...line].slice(0, -1).join(""));
     else if (char >= " " || char === "\t") yield this.#typing((line + char).slice(0, longestLine));
   }

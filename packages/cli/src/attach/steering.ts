@@ -75,6 +75,7 @@ export class Steering {
       case "input":
       case "detach":
       case "interrupt":
+      case "suspend":
     }
   }
 

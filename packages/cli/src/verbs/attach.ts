@@ -3,6 +3,7 @@ import { JobEventSchema, Level, type ConsoleLog, type JobEvent, type JobRecord }
 import { exact, plural } from "@signalbox/protocol/format";
 import { Bottom } from "../attach/bottom.ts";
 import { JobConsole } from "../attach/job-console.ts";
+import { Keyboard } from "../attach/keyboard.ts";
 import { Typing } from "../attach/keys.ts";
 import { statusRow } from "../attach/status-row.ts";
 import { Steering, type Seen } from "../attach/steering.ts";
@@ -77,6 +78,10 @@ class View {
   readonly #bottom: Bottom;
   readonly #steering: Steering;
   readonly #typing = new Typing();
+  readonly #keyboard = new Keyboard({
+    onTyped: (text) => this.#typedIn(text),
+    onResumed: () => void this.#bottom.reveal().catch(() => undefined),
+  });
   readonly #options: AttachOptions;
   #seen: Seen;
   #printer: LogPrinter | undefined;
@@ -98,7 +103,8 @@ class View {
   /** Resolves with the exit code: the job's outcome, or how it was left. */
   async run(): Promise<number> {
     const { out, signal } = this.#invocation;
-    this.#listenToKeys();
+    // Without a terminal on both sides nobody sees what keys do.
+    if (process.stdin.isTTY && this.#bottom.isLive) this.#keyboard.open();
     if (this.#bottom.isLive) this.#timer = setInterval(() => void this.#redraw().catch(() => undefined), redrawMs);
     for await (const each of this.#console.events(signal)) {
       if (each.kind !== "event") {
@@ -124,9 +130,7 @@ class View {
   /** Gives the terminal back. May be called twice. */
   async end(): Promise<void> {
     clearInterval(this.#timer);
-    if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
-    process.stdin.off("data", this.#onTyped);
-    process.stdin.pause();
+    this.#keyboard.close();
     await this.#printer?.end();
     await this.#bottom.end();
   }
@@ -199,18 +203,8 @@ class View {
     await this.#bottom.show(statusRow(this.#seen, columns, Date.now(), note));
   }
 
-  #listenToKeys(): void {
-    const { stdin } = process;
-    // Without a terminal on both sides nobody sees what keys do.
-    if (!stdin.isTTY || !this.#bottom.isLive) return;
-    stdin.setRawMode(true);
-    stdin.setEncoding("utf8");
-    stdin.on("data", this.#onTyped);
-    stdin.resume();
-  }
-
-  readonly #onTyped = (text: string | Buffer): void => {
-    for (const typed of this.#typing.take(String(text))) {
+  #typedIn(text: string): void {
+    for (const typed of this.#typing.take(text)) {
       if (typed.kind === "typing") this.#typed = typed.text;
       else if (typed.kind === "line" || typed.kind === "eof") {
         this.#typed = undefined;
@@ -218,8 +212,14 @@ class View {
       } else if (typed.key === "detach" || typed.key === "interrupt") {
         this.#left = typed.key === "detach" ? exitCodes.ok : exitCodes.interrupted;
         this.#console.leave();
-      } else this.#steering.press(typed.key, this.#seen);
+      } else if (typed.key === "suspend") void this.#suspend().catch(() => undefined);
+      else this.#steering.press(typed.key, this.#seen);
     }
     void this.#redraw().catch(() => undefined);
-  };
+  }
+
+  async #suspend(): Promise<void> {
+    await this.#bottom.hide();
+    this.#keyboard.suspend();
+  }
 }
