@@ -10,6 +10,7 @@ import { openSqliteStore } from "../store/sqlite/open-sqlite-store.ts";
 import { Conflict, UnknownOutcome, type Store } from "../store/store.ts";
 import { journalOpenedBy } from "../testing/journal-opened-by.ts";
 import { serverActor } from "./dispatch.ts";
+import { pause } from "../pause.ts";
 import { InputDoor } from "./input-door.ts";
 
 let folder: string;
@@ -105,6 +106,53 @@ test.each([
     expect(await door.send({ offset: undefined, data: Buffer.from("once"), eof: true }, serverActor, never)).toBe(4);
     expect(await storedIn(door)).toBe("once");
     expect(door.stored).toEqual({ end: 4, isClosed: true });
+  },
+);
+
+test.each([
+  ["with offsets", "was stored all the same", true, true],
+  ["with offsets", "was not stored", true, false],
+  ["without offsets", "was stored all the same", false, true],
+  ["without offsets", "was not stored", false, false],
+])(
+  "pieces %s that are all under way when the store fails, at one that %s, are there once each and in order",
+  async (_with, _what, placed, lands) => {
+    let left = 3;
+    let mostAtOnce = 0;
+    const door = newDoor(
+      journalOpenedBy(store.journal, async (topic, expectedLast) => {
+        const writer = await store.journal.open(topic, expectedLast);
+        let underWay = 0;
+        let dead = false;
+        return {
+          topic,
+          opened: writer.opened,
+          append: async (data, mark) => {
+            mostAtOnce = Math.max(mostAtOnce, ++underWay);
+            const isFirstBroken = left-- === 1;
+            const isDead = (dead ||= isFirstBroken);
+            if (!isDead || (isFirstBroken && lands)) await writer.append(data, mark);
+            await pause(10, never);
+            underWay--;
+            if (isDead) throw new UnknownOutcome("the disk did not answer");
+            return 0;
+          },
+        };
+      }),
+    );
+    const pieces = Array.from({ length: 8 }, (_, i) => `piece ${i};`);
+    await Promise.all(
+      pieces.map((data, i) =>
+        door.send(
+          { offset: placed ? i * data.length : undefined, data: Buffer.from(data), eof: i === 7 },
+          serverActor,
+          never,
+        ),
+      ),
+    );
+    expect(await storedIn(door)).toBe(pieces.join(""));
+    expect(door.stored).toEqual({ end: 64, isClosed: true });
+    expect(mostAtOnce).toBeGreaterThan(1);
   },
 );
 

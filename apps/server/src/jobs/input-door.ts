@@ -44,8 +44,8 @@ export interface InputDoorParts {
 }
 
 /**
- * The door of one attempt's input: the one place that decides what may be appended. Pieces are stored one after the other, each at the
- * end of the one before.
+ * The door of one attempt's input: the one place that decides what may be appended. Pieces are accepted one after the other, each at the
+ * end of the one before; many may be on their way to the disk.
  */
 export class InputDoor {
   readonly jobId: string;
@@ -53,9 +53,13 @@ export class InputDoor {
   readonly topic: string;
   readonly #parts: InputDoorParts;
   #stored: InputEnd;
+  /** Where the input ends once all that is on its way to the disk is there. */
+  #accepted: InputEnd;
   #taken: number;
   #writer: TopicWriter | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** The newest append: with it all before it are settled. */
+  #appended: Promise<void> = Promise.resolve();
   readonly #over = new AbortController();
   readonly #waiting = new Set<() => void>();
   readonly #listeners = new Set<() => void>();
@@ -72,7 +76,7 @@ export class InputDoor {
     this.attempt = attempt;
     this.topic = inputTopic(jobId, attempt);
     this.#parts = parts;
-    this.#stored = stored;
+    this.#stored = this.#accepted = stored;
     this.#taken = Math.min(taken, stored.end);
   }
 
@@ -112,12 +116,24 @@ export class InputDoor {
    */
   async send(piece: InputPiece, actor: Actor, signal: AbortSignal): Promise<number> {
     let late: AbortSignal | undefined;
-    for (;;) {
+    let from = piece.offset;
+    for (let attempt = 1; ;) {
       signal.throwIfAborted();
-      const needed = await this.#inTurn(() => this.#store(piece, actor));
-      if (needed === 0) return this.#stored.end;
-      late ??= AbortSignal.timeout(this.#parts.roomWithinMs);
-      await this.#room(needed, late, signal);
+      const step = await this.#inTurn(() => this.#accept(piece, from, actor));
+      if ("needed" in step) {
+        late ??= AbortSignal.timeout(this.#parts.roomWithinMs);
+        await this.#room(step.needed, late, signal);
+        continue;
+      }
+      try {
+        await step.durable;
+        return this.#stored.end;
+      } catch (error) {
+        if (error instanceof Fenced) throw this.#attemptOver();
+        if (!(error instanceof Conflict || error instanceof UnknownOutcome) || attempt++ >= tries) throw error;
+        // Somebody else's piece was first: this one goes after it. If it is not known whose, what is stored there will tell.
+        from = error instanceof Conflict ? piece.offset : step.from;
+      }
     }
   }
 
@@ -126,51 +142,50 @@ export class InputDoor {
     this.#over.abort();
     this.#changed();
     await this.#turn;
+    await this.#appended.catch(() => undefined); // Its sender hears of it.
   }
 
-  /** Stores what is new in a piece. Returns how many bytes there is no room for: 0, or all that are new. */
-  async #store(piece: InputPiece, actor: Actor): Promise<number> {
-    const { data, eof } = piece;
-    let from = piece.offset;
-    for (let attempt = 1; ; attempt++) {
-      this.#assertNotOver();
-      const writer = (this.#writer ??= await this.#open());
-      const { end, isClosed } = this.#stored;
-      if (isClosed && from === undefined) throw this.#ended();
-      from ??= end;
-      const fresh = await this.#fresh(from, data);
-      const goesTo = from + data.length;
-      if (fresh.length === 0 && (!eof || (isClosed && goesTo === end))) return 0;
-      if (eof && goesTo < end) throw this.#refusal(`the input goes on after offset ${goesTo}`);
-      if (isClosed) throw this.#ended();
-      if (!this.#hasRoom(fresh.length)) return fresh.length;
-      const entry = create(InputEntrySchema, {
-        offset: BigInt(end),
-        data: fresh,
-        eof,
-        atUs: BigInt(this.#parts.clock()),
-        actor,
-      });
-      try {
-        await writer.append(toBinary(InputEntrySchema, entry), goesTo);
-        this.#stored = { end: goesTo, isClosed: eof };
+  /** Appends what is new in a piece at the end of what was accepted, unless there is no room for it. */
+  async #accept(
+    { data, eof }: InputPiece,
+    wanted: number | undefined,
+    actor: Actor,
+  ): Promise<{ readonly needed: number } | { readonly from: number; readonly durable: Promise<void> }> {
+    this.#assertNotOver();
+    const writer = (this.#writer ??= await this.#open());
+    const { end, isClosed } = this.#accepted;
+    if (isClosed && wanted === undefined) throw this.#ended();
+    const from = wanted ?? end;
+    const fresh = await this.#fresh(from, data);
+    const goesTo = from + data.length;
+    if (fresh.length === 0 && (!eof || (isClosed && goesTo === end))) return { from, durable: this.#appended };
+    if (eof && goesTo < end) throw this.#refusal(`the input goes on after offset ${goesTo}`);
+    if (isClosed) throw this.#ended();
+    if (!this.#hasRoom(fresh.length)) return { needed: fresh.length };
+    const atUs = BigInt(this.#parts.clock());
+    const entry = create(InputEntrySchema, { offset: BigInt(end), data: fresh, eof, atUs, actor });
+    this.#accepted = { end: goesTo, isClosed: eof };
+    this.#appended = writer.append(toBinary(InputEntrySchema, entry), goesTo).then(
+      () => {
+        this.#stored = this.#accepted.end === goesTo ? this.#accepted : { end: goesTo, isClosed: eof };
         this.#changed();
-        return 0;
-      } catch (error) {
-        this.#writer = undefined;
-        if (error instanceof Fenced) throw this.#attemptOver();
-        if (!(error instanceof Conflict || error instanceof UnknownOutcome) || attempt >= tries) throw error;
-        // Somebody else's piece was first: this one goes after it. If it is not known whose, what is stored there will tell.
-        if (error instanceof Conflict) from = piece.offset;
-      }
-    }
+      },
+      (error: unknown) => {
+        // Those behind it fail with it; the next one reads where the input ends.
+        if (this.#writer === writer) this.#writer = undefined;
+        throw error;
+      },
+    );
+    return { from, durable: this.#appended };
   }
 
-  /** What of `data` at `from` is not stored. Throws Refused if it begins beyond the end, or if something else is stored there. */
+  /** What of `data` at `from` was not accepted. Throws Refused if it begins beyond the end, or if something else is stored there. */
   async #fresh(from: number, data: Uint8Array): Promise<Uint8Array> {
-    const { end } = this.#stored;
+    const { end } = this.#accepted;
     if (from > end) throw this.#refusal(`it begins at offset ${from}`);
     const known = Math.min(end - from, data.length);
+    // Only what is on disk can be compared.
+    if (known > 0 && this.#accepted !== this.#stored) await this.#appended;
     if (known > 0 && !(await this.#holds(from, data.subarray(0, known))))
       throw this.#refusal(`other bytes are stored from offset ${from} on`);
     return data.subarray(known);
@@ -202,6 +217,8 @@ export class InputDoor {
         this.#stored = readInputEnd(writer.opened.data);
         this.#changed();
       }
+      this.#accepted = this.#stored;
+      this.#appended = Promise.resolve();
       return writer;
     } catch (error) {
       throw error instanceof Fenced ? this.#attemptOver() : error;
@@ -209,7 +226,7 @@ export class InputDoor {
   }
 
   #hasRoom(bytes: number): boolean {
-    return bytes === 0 || this.#stored.end + bytes - this.#taken <= inputBoundBytes;
+    return bytes === 0 || this.#accepted.end + bytes - this.#taken <= inputBoundBytes;
   }
 
   /** Resolves when there is room for so many bytes. Throws Refused when `late` aborts or the attempt ends, and what `signal` aborts with. */
