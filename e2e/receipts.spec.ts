@@ -1,4 +1,4 @@
-import type { Page } from "@playwright/test";
+import type { Locator, Page } from "@playwright/test";
 import { JobState, ReceiptState, RunMode } from "@signalbox/protocol";
 import { expect, test } from "./fixtures.ts";
 
@@ -6,6 +6,13 @@ const lever = (page: Page, name: string) =>
   page.getByRole("toolbar", { name: "Levers" }).getByRole("group", { name: new RegExp(`^${name}`) });
 /** The newest command's stations in the timeline. */
 const receipt = (page: Page) => page.getByRole("tabpanel").getByRole("list", { name: "Receipt" }).first();
+/** Waits until the strip of a log that goes on has got another bar: from then on it holds still while somebody reads. */
+async function grows(strip: Locator): Promise<void> {
+  const bars = async () => (await strip.locator(".lines").getAttribute("d"))?.match(/M/g)?.length ?? 0;
+  await expect.poll(bars).toBeGreaterThan(0);
+  const before = await bars();
+  await expect.poll(bars).toBeGreaterThan(before);
+}
 
 test("a command is followed to its proof and marks log and strip; one that hangs says why and is taken back", async ({
   signalbox,
@@ -101,12 +108,11 @@ test("the strip leads to any time of the log, by pointer and by keyboard, and ho
     .toBeGreaterThan(1_200);
   await signalbox.open(page, `/jobs/${id}`);
   const strip = page.getByRole("slider", { name: "Lines over time" });
-  await expect(strip.locator(".lines")).toHaveAttribute("d", /^M/);
-  // While lines still come in, the strip's first bucket may grow wider between the look and the click.
-  await expect(async () => {
-    await strip.click({ position: { x: 2, y: 40 } });
-    await expect(page.getByRole("log").locator(".row.line").first()).toContainText("line 1 of job", { timeout: 5_000 });
-  }).toPass();
+  await grows(strip);
+  const first = page.getByRole("log").locator(".row.line").first();
+  // The strip's very first moment: a pixel farther to the right is a few milliseconds, and as many lines, into the job.
+  await strip.click({ position: { x: 0, y: 40 } });
+  await expect(first).toContainText("line 1 of job");
   const drawn = await strip.locator(".lines").getAttribute("d");
   const at = Number(await strip.getAttribute("aria-valuenow"));
   await strip.press("ArrowRight");
@@ -116,6 +122,52 @@ test("the strip leads to any time of the log, by pointer and by keyboard, and ho
   expect(await strip.locator(".lines").getAttribute("d")).toBe(drawn);
   await page.keyboard.press("End");
   await expect(strip.locator(".lines")).not.toHaveAttribute("d", drawn ?? "");
+  await signalbox.run(id, RunMode.CANCEL);
+  await signalbox.state(id, JobState.CANCELED);
+});
+
+test("a drag on the strip leaves the lines of its time, exactly those, and a URL brings them to somebody else", async ({
+  signalbox,
+  page,
+}) => {
+  await signalbox.worker("w1");
+  const id = await signalbox.startJob("lines", { per_second: 100 });
+  const counted = () => signalbox.logs.getHistogram({ jobId: id });
+  await expect.poll(async () => (await counted()).buckets.length, { timeout: 60_000 }).toBeGreaterThan(4);
+  await signalbox.open(page, `/jobs/${id}`);
+  const strip = page.getByRole("slider", { name: "Lines over time" });
+  const bar = async (at: number) => {
+    const { buckets, bucketUs, fromUs } = await counted();
+    const first = Number(buckets[at]?.firstLine);
+    return { first, next: Number(buckets[at + 1]?.firstLine), atUs: Number(fromUs) + at * Number(bucketUs) };
+  };
+  await grows(strip);
+  await page.getByRole("log").focus();
+  await page.keyboard.press("Home");
+  // Somebody reads: the strip holds still, and its third bar stands where it stands.
+  const bars = (await strip.locator(".lines").getAttribute("d"))?.matchAll(/M([\d.]+) [\d.]+h([\d.]+)/g) ?? [];
+  const [left = 0, wide = 0] = [...bars][2]?.slice(1).map(Number) ?? [];
+  const box = await strip.boundingBox();
+  if (!box) throw new Error("the strip is not shown");
+  await page.mouse.move(box.x + left + wide * 0.2, box.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(box.x + left + wide * 0.8, box.y + 42, { steps: 5 });
+  await page.mouse.up();
+  const { first, next } = await bar(2);
+  const status = page.getByText(new RegExp(`^Lines ${first} – ${next - 1} of`));
+  await expect(status).toBeVisible();
+  await expect(page.getByRole("log").locator(".row.line").first()).toContainText(`line ${first} of job`);
+  await expect(page.getByText("following paused")).toBeVisible();
+
+  const url = page.url();
+  expect(url).toContain("span=");
+  await page.goto("about:blank");
+  await page.goto(url);
+  await expect(status).toBeVisible();
+  await expect(page.getByRole("log").locator(".row.line").first()).toContainText(`line ${first} of job`);
+  await page.keyboard.press("End");
+  await expect(page.getByText("Following", { exact: true })).toBeVisible();
+  await expect(page).not.toHaveURL(/span=|attempt=/);
   await signalbox.run(id, RunMode.CANCEL);
   await signalbox.state(id, JobState.CANCELED);
 });
