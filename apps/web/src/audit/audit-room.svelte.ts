@@ -27,7 +27,8 @@ export class AuditRoom {
   readonly #isHeld: () => boolean;
   readonly #leave = new AbortController();
   readonly #unfollow: () => void;
-  #token = "";
+  /** Of the page of older rows; empty: there are none. */
+  #token = $state.raw("");
   /** What has come since the newest page was asked for: the page may be older. Undefined while none is asked for. */
   #came: AuditRow[] | undefined;
   /** Rises when the list begins anew: what was asked before that is not taken. */

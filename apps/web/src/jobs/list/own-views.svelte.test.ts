@@ -91,7 +91,7 @@ test("Escape leaves the name and keeps nothing; an empty name, or that of a buil
   expect(own()).toEqual([]);
   await userEvent.keyboard("{Enter}");
   await until(() => field()?.value === "");
-  const said = () => words(document.querySelector("form [role=status]"));
+  const said = () => words(document.querySelector(".keep [role=status]"));
   await userEvent.keyboard(" {Enter}");
   await until(() => said() === "A name is missing.");
   await userEvent.keyboard("Paused{Enter}");
@@ -106,7 +106,7 @@ test("a name in use is replaced only after saying so, and that can be undone", a
   await open("/?type=embed");
   await userEvent.click(button("Save view"));
   await userEvent.keyboard("Mine{Enter}");
-  await until(() => words(document.querySelector("form")).includes("‘mine’ is in use. Enter replaces what it shows."));
+  await until(() => words(document.querySelector(".keep")).includes("‘mine’ is in use. Enter replaces what it shows."));
   await expect.element(button("Replace")).toBeVisible();
   await shows("mine 1");
   await userEvent.keyboard("{Enter}");
@@ -132,7 +132,7 @@ test("an own view is renamed and removed with the keyboard, and each is undone w
   await userEvent.keyboard("{Enter}");
   await until(() => focused() === field());
   await userEvent.keyboard("one{Enter}");
-  await until(() => words(document.querySelector("form")).includes("‘one’ is in use. Enter replaces that view."));
+  await until(() => words(document.querySelector(".keep")).includes("‘one’ is in use. Enter replaces that view."));
   await userEvent.keyboard("{Escape}{Tab}{Enter}");
   await shows("one 1");
   await until(() => focused()?.getAttribute("aria-label") === "Undo: ‘two’ removed");
@@ -168,7 +168,7 @@ test("when the browser keeps nothing, the page says so and the view is not there
   try {
     await userEvent.click(button("Save view"));
     await userEvent.keyboard("mine{Enter}");
-    await until(() => words(document.querySelector("form")).includes("This browser keeps nothing for this page"));
+    await until(() => words(document.querySelector(".keep")).includes("This browser keeps nothing for this page"));
     expect(own()).toEqual([]);
   } finally {
     storage.mockRestore();
@@ -201,7 +201,7 @@ test.each([1440, 360])(
     await userEvent.click(button("Rename"));
     await userEvent.fill(field() ?? document.body, name(0));
     await userEvent.keyboard("{Enter}");
-    await until(() => words(document.querySelector("form")).includes("is in use"));
+    await until(() => words(document.querySelector(".keep")).includes("is in use"));
     expect(inSight(field()) && inSight(button("Replace").element())).toBe(true);
     expect(document.documentElement.scrollWidth).toBe(width);
     expect(await axeFaults()).toEqual([]);

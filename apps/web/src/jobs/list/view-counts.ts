@@ -35,7 +35,7 @@ export class ViewCounts {
     for (const each of this.#shown.values()) {
       for (const id of touched) {
         const job = jobs.find(id);
-        if (job && each.fits(job) && tests.get(each.view)?.(job)) each.ids.add(id);
+        if (job && tests.get(each.view)?.(job) && each.fits(job)) each.ids.add(id);
         else each.ids.delete(id);
       }
     }
@@ -43,7 +43,7 @@ export class ViewCounts {
       if (this.#shown.has(path)) continue;
       const fits = queryTest(place.query);
       const test = tests.get(place.view);
-      const shown = jobs.all().filter((job) => fits(job) && test?.(job));
+      const shown = jobs.all().filter((job) => test?.(job) && fits(job));
       this.#shown.set(path, { view: place.view, fits, ids: new Set(shown.map(({ id }) => id)) });
     }
     this.#nowMs = nowMs;
