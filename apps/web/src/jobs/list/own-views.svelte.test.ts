@@ -106,7 +106,7 @@ test("a name in use is replaced only after saying so, and that can be undone", a
   await open("/?type=embed");
   await userEvent.click(button("Save view"));
   await userEvent.keyboard("Mine{Enter}");
-  await until(() => words(document.querySelector(".keep")).includes("‘mine’ is in use. Enter replaces what it shows."));
+  await until(() => words(document.querySelector(".keep")).includes("In use: Enter replaces what it shows."));
   await expect.element(button("Replace")).toBeVisible();
   await shows("mine 1");
   await userEvent.keyboard("{Enter}");
@@ -132,7 +132,7 @@ test("an own view is renamed and removed with the keyboard, and each is undone w
   await userEvent.keyboard("{Enter}");
   await until(() => focused() === field());
   await userEvent.keyboard("one{Enter}");
-  await until(() => words(document.querySelector(".keep")).includes("‘one’ is in use. Enter replaces that view."));
+  await until(() => words(document.querySelector(".keep")).includes("In use: Enter replaces that view."));
   await userEvent.keyboard("{Escape}{Tab}{Enter}");
   await shows("one 1");
   await until(() => focused()?.getAttribute("aria-label") === "Undo: ‘two’ removed");
@@ -201,7 +201,7 @@ test.each([1440, 360])(
     await userEvent.click(button("Rename"));
     await userEvent.fill(field() ?? document.body, name(0));
     await userEvent.keyboard("{Enter}");
-    await until(() => words(document.querySelector(".keep")).includes("is in use"));
+    await until(() => words(document.querySelector(".keep")).includes("In use"));
     expect(inSight(field()) && inSight(button("Replace").element())).toBe(true);
     expect(document.documentElement.scrollWidth).toBe(width);
     expect(await axeFaults()).toEqual([]);
