@@ -103,7 +103,9 @@ export class Brush {
     }
     if (!event.shiftKey || (event.key !== "ArrowLeft" && event.key !== "ArrowRight")) return false;
     if (!histogram || this.#pressed?.drags) return true;
-    const draft = widenSpan(histogram, this.#draft ?? span, line, event.key === "ArrowRight" ? 1 : -1);
+    const known = this.#draft ?? span;
+    const draft = widenSpan(histogram, known, line, event.key === "ArrowRight" ? 1 : -1);
+    if (draft === known) return true;
     this.#draft = draft;
     clearTimeout(this.#timer);
     // A key that is held would change the URL more often than browsers allow.
