@@ -25,7 +25,11 @@ function wait(
   state: ReceiptState,
   sinceMs: number,
   vitals: VitalsInit = {},
-  { job = {}, systemStop = false }: { job?: JobInit; systemStop?: boolean } = {},
+  {
+    job = {},
+    systemStop = false,
+    supersededBy = 0n,
+  }: { job?: JobInit; systemStop?: boolean; supersededBy?: bigint } = {},
 ) {
   const at = us(nowMs - sinceMs);
   const receipt = create(ReceiptSchema, {
@@ -36,6 +40,7 @@ function wait(
     deliveredAtUs: state >= ReceiptState.DELIVERED ? at : 0n,
     decidedAtUs: state >= ReceiptState.APPLIED ? at : 0n,
     attempt: state >= ReceiptState.APPLIED ? 1 : 0,
+    supersededBy,
   });
   const record = jobRecord({
     state: JobState.RUNNING,
@@ -92,6 +97,16 @@ describe("an open step", () => {
     expect(
       wait(pause, ReceiptState.DELIVERED, 3_000, {}, { job: { state: JobState.LOST }, systemStop: true }),
     ).toMatchObject({ words: "worker w1 is not connected", stronger: undefined });
+  });
+
+  test("of what was taken back on its way waits for the worker's word, and is not taken back twice", () => {
+    for (const state of [ReceiptState.ACCEPTED, ReceiptState.DELIVERED])
+      expect(wait(pause, state, 100, {}, { supersededBy: 3n, systemStop: true })).toMatchObject({
+        slow: true,
+        words: "its lever is back; whether worker w1 had it shows when it answers",
+        stronger: undefined,
+      });
+    expect(wait(pause, ReceiptState.SUPERSEDED, 100, {}, { supersededBy: 3n })).toBeUndefined();
   });
 
   test("is the proof where an effect can be measured, as long as it still can", () => {
