@@ -162,6 +162,20 @@ test("a drag on the strip leaves the lines of its time, names them, holds the en
   await until(() => words(document.querySelector("p[role=status]")) === "All lines are shown again.");
 });
 
+test("a span that is not over yet holds the end back, too: what comes to it is below what is read", async () => {
+  await openStrip();
+  await until(() => heading() === "lines in 2 s, peak 300" && shownLines()[1] === 500);
+  const top = shownLines()[0];
+  await drag(6.2, 7.6);
+  const tools = () => plain(words(document.querySelector(".tools")));
+  await until(() => tools().includes("100 lines so far · following paused"));
+  await until(() => words(document.querySelector(".status .chip")).startsWith("Reading"));
+  await expect.element(page.getByText("Lines 401 – 500 of 500")).toBeVisible();
+  room.append([numbered(501, 551)]);
+  await expect.element(page.getByText("Lines 401 – 550 of 550")).toBeVisible();
+  expect(shownLines()[0]).toBe(top);
+});
+
 test("a line that is marked stays where it was, and what was read around it", async () => {
   await openStrip();
   await until(() => shownLines()[1] === 500);
