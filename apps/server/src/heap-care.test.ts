@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { runCommand } from "../../../scripts/programs.ts";
+
+// In a process of its own: the flags that are set belong to all of it.
+const program = `
+import v8 from "node:v8";
+import { setTimeout as delay } from "node:timers/promises";
+import { HeapCare } from ${JSON.stringify(new URL("./heap-care.ts", import.meta.url).href)};
+const held = () => v8.getHeapStatistics().total_physical_size;
+const young = () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space").physical_space_size;
+const atRest = held();
+if (process.argv[1] === "cared for") new HeapCare({ everyMs: 100 });
+let most = 0;
+for (let round = 0; round < 40; round++) {
+  let kept = [];
+  for (let i = 0; i < 40_000; i++) kept.push({ i, text: "x" + i });
+  most = Math.max(most, young());
+  await delay(0);
+}
+const rushed = held();
+const until = performance.now() + 20_000;
+while (held() > atRest + 8e6 && performance.now() < until && process.argv[1] === "cared for") await delay(50);
+console.log("result " + JSON.stringify({ young: most, rushed: rushed - atRest, kept: held() - atRest }));
+process.exit();
+`;
+
+async function rush(name: "cared for" | "left alone"): Promise<{ young: number; rushed: number; kept: number }> {
+  const child = runCommand(process.execPath, ["--input-type=module", "--eval", program, name], {});
+  const [, json] = await child.printed(/^result (.*)$/m);
+  return JSON.parse(json ?? "") as { young: number; rushed: number; kept: number };
+}
+
+test("what a rush has left behind is given back once it is over, and the young space keeps to its bound", async () => {
+  const [cared, alone] = [await rush("cared for"), await rush("left alone")];
+  expect(cared.kept).toBeLessThan(8e6);
+  expect(cared.young).toBeLessThan(26e6);
+  expect(alone.kept).toBeGreaterThan(cared.kept * 2);
+  expect(alone.young).toBeGreaterThan(cared.young);
+});
