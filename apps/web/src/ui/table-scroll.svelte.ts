@@ -12,6 +12,8 @@ export class TableScroll {
   height = $state(600);
   /** Height of a row, px. */
   rowHeight = $state(36);
+  /** The rows on the screen were painted: what is out of sight may be drawn, too. */
+  settled = $state(false);
 
   /** Whether the first row is out of sight. */
   get scrolled(): boolean {
@@ -20,9 +22,10 @@ export class TableScroll {
 
   /** The rows to draw of so many, `last` exclusive. */
   range(count: number): { readonly first: number; readonly last: number } {
+    const beyond = this.settled ? overscan : 0;
     return {
-      first: Math.max(0, Math.floor(this.scrollTop / this.rowHeight) - overscan),
-      last: Math.min(count, Math.ceil((this.scrollTop + this.height) / this.rowHeight) + overscan),
+      first: Math.max(0, Math.floor(this.scrollTop / this.rowHeight) - beyond),
+      last: Math.min(count, Math.ceil((this.scrollTop + this.height) / this.rowHeight) + beyond),
     };
   }
 
