@@ -62,6 +62,12 @@ export class FileTable implements Table {
     using news = this.#file.tables.watch(this.#name);
     while (!signal.aborted) {
       const seen = news.count;
+      const recent = this.#file.records.after(this.#name, after, runRecords, runBytes);
+      if (recent && recent.length > 0) return recent;
+      if (recent) {
+        await news.changed(seen, signal);
+        continue;
+      }
       const { records, floor } = await this.#file.reader.call("changes", [this.#name, after, runRecords, runBytes]);
       if (floor > after) throw new Compacted(`changes of ${this.#name} after ${after} are known from ${floor} only`);
       if (records.length > 0) return records;

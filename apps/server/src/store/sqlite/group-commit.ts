@@ -65,8 +65,8 @@ interface Held {
 export interface CommitEvents {
   /** An entry is durable; `previous` is the position of the topic's entry before it. Called in the order of positions. */
   appended(topic: string, previous: Position, entry: JournalEntry): void;
-  /** A change is durable. */
-  changed(change: Change): void;
+  /** A change is durable. `revision` is what a put or delete gave its record, 0 if it changed nothing; `data` belongs to a put. */
+  changed(change: Change, revision: number, data: Uint8Array | undefined): void;
   /** After each commit: how many bytes the file's reserve lacks. */
   reserve(lacks: number): void;
 }
@@ -332,7 +332,7 @@ export class GroupCommit {
       queued.reject(new Conflict(`another change of ${"key" in change ? change.key : change.kind} came first`));
       return;
     }
-    this.#events.changed(change);
+    this.#events.changed(change, outcome, queued.data[0]);
     queued.resolve(outcome);
   }
 

@@ -4,10 +4,14 @@ import type { Change } from "./batch.ts";
 import { GroupCommit, type CommitEvents } from "./group-commit.ts";
 import type { ReaderCalls } from "./reader-thread.ts";
 import { RecentEntries } from "./recent-entries.ts";
+import { RecentRecords } from "./recent-records.ts";
 import type { Room } from "./room.ts";
 import { Thread } from "./thread.ts";
 import { Wakes } from "./wakes.ts";
 import type { WriterCalls } from "./writer-thread.ts";
+
+/** What is kept in memory of the newest changes of a table, bytes. */
+const recentTableBytes = 4 * 1024 * 1024;
 
 /** How a file of the store is opened. */
 export interface StoreFileOptions {
@@ -35,6 +39,7 @@ export class StoreFile {
   readonly path: string;
   readonly commits: GroupCommit;
   readonly recent: RecentEntries;
+  readonly records = new RecentRecords(recentTableBytes);
   /** News of topics. */
   readonly topics = new Wakes();
   /** News of tables. */
@@ -60,7 +65,7 @@ export class StoreFile {
         this.recent.add(topic, previous, entry);
         this.topics.wake(topic);
       },
-      changed: (change) => this.#changed(change),
+      changed: (change, revision, data) => this.#changed(change, revision, data),
       reserve,
     };
     this.commits = new GroupCommit(this.#writer, events, { restMs, ...(room && { room }) });
@@ -118,11 +123,18 @@ export class StoreFile {
     await Promise.all([this.#reader.end(error), this.#writer.end(error)]);
   }
 
-  #changed(change: Change): void {
+  #changed(change: Change, revision: number, data: Uint8Array | undefined): void {
     switch (change.kind) {
       case "put":
-      case "delete":
+      case "delete": {
+        const { table, key } = change;
+        // A copy: what was given may be a part of something large.
+        if (revision > 0) this.records.add(table, { key, revision, data: data?.slice() });
+        this.tables.wake(table);
+        return;
+      }
       case "compact":
+        this.records.compact(change.table, change.revision);
         this.tables.wake(change.table);
         return;
       case "trim":
