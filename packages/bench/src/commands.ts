@@ -14,7 +14,7 @@ export interface CommandTimes {
 
 /**
  * Sends `count` speed commands, one after the other, over gRPC-Web, and waits for each receipt on a Watch stream, as a page does;
- * while four workers print `linesPerSecond` lines in all.
+ * while four workers print `linesPerSecond` lines in all; Infinity: as fast as they may.
  */
 export async function measureCommands(count: number, linesPerSecond: number): Promise<CommandTimes> {
   await using signalbox = await startSignalbox();
@@ -27,12 +27,17 @@ export async function measureCommands(count: number, linesPerSecond: number): Pr
     while ((await signalbox.jobs.getJob({ jobId })).job?.state !== JobState.RUNNING) await delay(20);
     await loud.printed(/started/);
     if (linesPerSecond > 0) {
+      const saturates = linesPerSecond === Infinity;
       const ids = await Promise.all(
-        Array.from({ length: 4 }, () => signalbox.startJob("steady", { per_second: linesPerSecond / 4 })),
+        Array.from({ length: 4 }, () =>
+          saturates
+            ? signalbox.startJob("flood", { count: 1_000_000_000 })
+            : signalbox.startJob("steady", { per_second: linesPerSecond / 4 }),
+        ),
       );
+      const enough = saturates ? 10_000 : (linesPerSecond / 4) * 0.8;
       for (const id of ids)
-        while (((await signalbox.jobs.getJob({ jobId: id })).vitals?.linesPerSecond ?? 0) < (linesPerSecond / 4) * 0.8)
-          await delay(50);
+        while (((await signalbox.jobs.getJob({ jobId: id })).vitals?.linesPerSecond ?? 0) < enough) await delay(50);
     }
     return await commandTimes(signalbox, jobId, count);
   } finally {
