@@ -52,7 +52,7 @@ export class HeapCare {
     const { utilization } = performance.eventLoopUtilization(now, this.#before);
     this.#before = now;
     const held = heldBytes();
-    this.#keptBytes ||= held;
+    if (this.#keptBytes === 0 || held < this.#keptBytes) this.#keptBytes = held;
     if (utilization > busyShare || held < this.#keptBytes * worthShare + worthBytes) return;
     this.#collect();
     this.#keptBytes = heldBytes();

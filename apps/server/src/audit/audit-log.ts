@@ -44,12 +44,6 @@ export interface StoredAuditEntry {
   readonly digest: Uint8Array;
 }
 
-/** An entry that was just stored. */
-export interface AppendedAuditEntry extends StoredAuditEntry {
-  /** The entry before; 0: it is the first. */
-  readonly follows: Position;
-}
-
 /** What an audit log stands on. */
 export interface AuditLogParts {
   readonly journal: Journal;
@@ -64,12 +58,11 @@ export interface AuditLogParts {
 export class AuditLog {
   readonly #parts: AuditLogParts;
   readonly #waiting: { actor: Actor; event: AuditEvent; at: number }[] = [];
-  readonly #listeners = new Set<(stored: AppendedAuditEntry) => void>();
+  readonly #listeners = new Set<(stored: StoredAuditEntry) => void>();
   readonly #repeated: Repeated;
   readonly #timer: NodeJS.Timeout;
   #writer: TopicWriter | undefined;
   #digest: Uint8Array | undefined;
-  #last: Position = 0;
   #mark = 0;
   #leftOut = 0;
   #writing: Promise<void> | undefined;
@@ -123,7 +116,7 @@ export class AuditLog {
   }
 
   /** Calls `listener` after each entry is durable, in order. Returns what removes it. */
-  onEntry(listener: (stored: AppendedAuditEntry) => void): () => void {
+  onEntry(listener: (stored: StoredAuditEntry) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -168,7 +161,6 @@ export class AuditLog {
       const digest = digestOf(bytes);
       // The mark finds entries by time, in seconds; it never falls, whatever the clock does.
       const mark = Math.max(this.#mark, Math.floor(at / 1e6));
-      const follows = this.#last;
       let position: Position;
       try {
         position = await writer.append(bytes, mark);
@@ -182,9 +174,8 @@ export class AuditLog {
         position = opened.position;
       }
       this.#digest = digest;
-      this.#last = position;
       this.#mark = mark;
-      for (const listener of this.#listeners) listener({ entry, position, follows, digest });
+      for (const listener of this.#listeners) listener({ entry, position, digest });
       return;
     }
   }
@@ -192,7 +183,6 @@ export class AuditLog {
   async #open(): Promise<TopicWriter> {
     const writer = await this.#parts.journal.open(auditTopic);
     this.#digest = writer.opened && digestOf(writer.opened.data);
-    this.#last = writer.opened?.position ?? 0;
     this.#mark = writer.opened?.mark ?? 0;
     return writer;
   }

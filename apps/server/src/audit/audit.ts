@@ -5,7 +5,7 @@ import type { Store } from "../store/store.ts";
 import { Anchors } from "./anchors.ts";
 import { AuditLog } from "./audit-log.ts";
 import { AuditView } from "./audit-view.ts";
-import { AuditHeadKeeper, auditHeadTable } from "./head.ts";
+import { AuditHeadKeeper } from "./head.ts";
 
 /** What the audit stands on. */
 export interface AuditParts {
@@ -25,7 +25,7 @@ export class Audit {
   constructor({ store, jobs, clock, logger }: AuditParts) {
     const { journal } = store;
     this.log = new AuditLog({ journal, clock, logger });
-    this.#head = new AuditHeadKeeper(store.table(auditHeadTable), this.log, logger);
+    this.#head = new AuditHeadKeeper(store, this.log, logger);
     this.anchors = new Anchors(journal, jobs, this.log, logger);
     this.view = new AuditView(journal, jobs, this.log, logger);
   }

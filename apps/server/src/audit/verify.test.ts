@@ -259,13 +259,26 @@ test.each<[string, (rows: StoredRow[], db: DatabaseSync, id: number) => void, ob
     },
     { topic: "audit", words: expect.stringContaining("topic is missing") as string },
   ],
-])("the audit itself, %s, is missed, and another server covers nothing up", async (_, cut, fault) => {
+])("the audit itself, %s, is missed, and other servers cover nothing up", async (_, cut, fault) => {
   await using temp = await tempFolder();
   await makeStore(temp.folder);
   edit(temp.folder, "audit", cut);
   expect(await verify(temp.folder)).toMatchObject({ intact: false, faults: [fault] });
-  await inRoom(temp.folder, ({ audit }) => Promise.resolve(audit.log.signIn(actor, "signed in", false)));
+  for (let server = 1; server <= 3; server++)
+    await inRoom(temp.folder, ({ audit }) => Promise.resolve(audit.log.signIn(actor, "signed in", false)));
   expect((await verify(temp.folder)).faults).toMatchObject([{ topic: "audit" }]);
+});
+
+test("a note of where the audit ends that cannot be read is a fault", async () => {
+  await using temp = await tempFolder();
+  await makeStore(temp.folder);
+  edit(temp.folder, "audit", (_rows, db) => {
+    db.exec("UPDATE record SET data = x'ff' WHERE tables = (SELECT id FROM tables WHERE name = 'audit_head')");
+  });
+  expect(await verify(temp.folder)).toMatchObject({
+    intact: false,
+    faults: [{ topic: "audit", words: expect.stringContaining("note of where the topic ends") as string }],
+  });
 });
 
 test("a history that was rewritten from some entry on, chain and all, is found by its anchor", async () => {

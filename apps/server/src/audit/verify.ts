@@ -75,7 +75,10 @@ class Verification {
   /** Yields after each run of entries, and the verdict at the end. */
   async *run(): AsyncGenerator<AuditVerdict | undefined> {
     const head = await readAuditHead(this.#heads);
-    if (head) this.#anchors.set(auditTopic, [head]);
+    if (head === "changed") {
+      const words = "The note of where the topic ends cannot be read: it was changed.";
+      this.#faults.push(create(AuditFaultSchema, { topic: auditTopic, words }));
+    } else if (head) this.#anchors.set(auditTopic, [head]);
     // Anchors first: what they tell was stored before them, so that it is there by now.
     const audit = (await this.#journal.topics(auditTopic)).find(({ topic }) => topic === auditTopic);
     const before = await this.#journal.topics(jobTopicPrefix);

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { openSqliteStore } from "../store/sqlite/open-sqlite-store.ts";
-import { Conflict, UnknownOutcome, type Store } from "../store/store.ts";
+import { Conflict, NotStored, UnknownOutcome, type Store } from "../store/store.ts";
 import { journalOpenedBy } from "../testing/journal-opened-by.ts";
 import { serverActor } from "./dispatch.ts";
 import { pause } from "../pause.ts";
@@ -155,6 +155,53 @@ test.each([
     expect(mostAtOnce).toBeGreaterThan(1);
   },
 );
+
+/** A door whose store fails as `fails` says, by the number of the append; what failed was not stored, and its writer is dead. */
+function failingDoor(fails: (append: number) => Error | undefined): InputDoor {
+  let appends = 0;
+  return newDoor(
+    journalOpenedBy(store.journal, async (topic, expectedLast) => {
+      const writer = await store.journal.open(topic, expectedLast);
+      let dead: Error | undefined;
+      return {
+        topic,
+        opened: writer.opened,
+        append: async (data, mark) => {
+          dead ??= fails(++appends);
+          if (!dead) return writer.append(data, mark);
+          const error = dead;
+          await pause(10, never);
+          throw error;
+        },
+      };
+    }),
+  );
+}
+
+test("an end that was not stored is not told, though all before it is there", async () => {
+  const door = failingDoor((append) => (append === 2 ? new NotStored("no room") : undefined));
+  const told: boolean[] = [];
+  door.onChange(() => told.push(door.stored.isClosed));
+  const data = door.send({ offset: undefined, data: Buffer.from("all of it"), eof: false }, serverActor, never);
+  const end = door.send({ offset: undefined, data: new Uint8Array(), eof: true }, serverActor, never);
+  await expect(end).rejects.toThrow("no room");
+  expect(await data).toBe(9);
+  expect(told).not.toContain(true);
+  expect(await door.send({ offset: undefined, data: Buffer.from(", and more"), eof: true }, serverActor, never)).toBe(
+    19,
+  );
+});
+
+test("where the sender of an earlier piece has gone, a piece without an offset takes its place", async () => {
+  const door = failingDoor((append) => (append === 1 ? new UnknownOutcome("the disk did not answer") : undefined));
+  const gone = new AbortController();
+  const first = door.send({ offset: undefined, data: Buffer.from("first"), eof: false }, serverActor, gone.signal);
+  const second = door.send({ offset: undefined, data: Buffer.from("second"), eof: false }, serverActor, never);
+  gone.abort(new Error("gone"));
+  await expect(first).rejects.toThrow("gone");
+  expect(await second).toBe(6);
+  expect(await storedIn(door)).toBe("second");
+});
 
 test("where another process was first, a piece without an offset goes after it, and one with an offset is refused", async () => {
   const [ours, theirs] = [newDoor(), newDoor(store.journal, `job-${jobs}`)];

@@ -147,15 +147,21 @@ export class InputDoor {
 
   /** Appends what is new in a piece at the end of what was accepted, unless there is no room for it. */
   async #accept(
-    { data, eof }: InputPiece,
+    { offset, data, eof }: InputPiece,
     wanted: number | undefined,
     actor: Actor,
   ): Promise<{ readonly needed: number } | { readonly from: number; readonly durable: Promise<void> }> {
     this.#assertNotOver();
     const writer = (this.#writer ??= await this.#open());
+    // Only what is on disk can be compared.
+    if (wanted !== undefined && wanted < this.#accepted.end && this.#accepted !== this.#stored) {
+      await this.#appended.catch(() => undefined); // Its sender hears of it.
+      return this.#accept({ offset, data, eof }, wanted, actor);
+    }
     const { end, isClosed } = this.#accepted;
     if (isClosed && wanted === undefined) throw this.#ended();
-    const from = wanted ?? end;
+    // Where a piece without a place was tried before is no place that its sender knows: if it is not there, it goes to the end.
+    const from = wanted === undefined || (offset === undefined && !(await this.#isAt(wanted, data))) ? end : wanted;
     const fresh = await this.#fresh(from, data);
     const goesTo = from + data.length;
     if (fresh.length === 0 && (!eof || (isClosed && goesTo === end))) return { from, durable: this.#appended };
@@ -164,15 +170,19 @@ export class InputDoor {
     if (!this.#hasRoom(fresh.length)) return { needed: fresh.length };
     const atUs = BigInt(this.#parts.clock());
     const entry = create(InputEntrySchema, { offset: BigInt(end), data: fresh, eof, atUs, actor });
-    this.#accepted = { end: goesTo, isClosed: eof };
+    const accepted = (this.#accepted = { end: goesTo, isClosed: eof });
     this.#appended = writer.append(toBinary(InputEntrySchema, entry), goesTo).then(
       () => {
-        this.#stored = this.#accepted.end === goesTo ? this.#accepted : { end: goesTo, isClosed: eof };
+        this.#stored = accepted;
         this.#changed();
       },
       (error: unknown) => {
         // Those behind it fail with it; the next one reads where the input ends.
-        if (this.#writer === writer) this.#writer = undefined;
+        if (this.#writer === writer) {
+          this.#writer = undefined;
+          this.#accepted = this.#stored;
+          for (const look of [...this.#waiting]) look();
+        }
         throw error;
       },
     );
@@ -184,11 +194,14 @@ export class InputDoor {
     const { end } = this.#accepted;
     if (from > end) throw this.#refusal(`it begins at offset ${from}`);
     const known = Math.min(end - from, data.length);
-    // Only what is on disk can be compared.
-    if (known > 0 && this.#accepted !== this.#stored) await this.#appended;
     if (known > 0 && !(await this.#holds(from, data.subarray(0, known))))
       throw this.#refusal(`other bytes are stored from offset ${from} on`);
     return data.subarray(known);
+  }
+
+  /** Whether a piece that was tried at a place is stored there, as a whole. */
+  async #isAt(from: number, data: Uint8Array): Promise<boolean> {
+    return from + data.length <= this.#accepted.end && this.#holds(from, data);
   }
 
   /** Whether exactly these bytes are stored from `from` on. */

@@ -47,6 +47,8 @@ function painted(): Promise<void> {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
       clearTimeout(late);
+      // A port that listens is kept for ever.
+      port1.close();
       resolve();
     };
     // A tab that is hidden meanwhile gets no frame any more.

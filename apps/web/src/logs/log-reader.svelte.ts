@@ -131,6 +131,8 @@ export class LogReader {
   confine(window: LineWindow | undefined, onLeave?: () => void): void {
     this.#onLeave = onLeave;
     this.#window = this.#rows.window = window;
+    // A line of the URL that is not among them has waited for its log to be known: nobody asks for it any more.
+    if (this.#jumpTo !== undefined && !this.#shows(this.#jumpTo)) this.#jumpTo = undefined;
     if (this.#surface) this.#surface.window = window;
   }
 
@@ -187,7 +189,7 @@ export class LogReader {
 
   /** To a line, and stay there. A line that is not stored yet is jumped to when the log is known to reach it. */
   jump(line: number): void {
-    if (this.#window && (line < this.#window.from || line >= this.#window.to)) this.leaveWindow();
+    if (!this.#shows(line)) this.leaveWindow();
     if (this.#feed.store.endLine <= line && !this.#feed.store.sealed) {
       this.#jumpTo = line;
       this.#surface?.read();
@@ -251,6 +253,11 @@ export class LogReader {
     this.#feed.close();
     this.#surface?.close();
     for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Whether a line is among those that are shown. */
+  #shows(line: number): boolean {
+    return !this.#window || (line >= this.#window.from && line < this.#window.to);
   }
 
   #showPainted(): void {

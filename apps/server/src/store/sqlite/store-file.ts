@@ -129,7 +129,7 @@ export class StoreFile {
       case "delete": {
         const { table, key } = change;
         // A copy: what was given may be a part of something large.
-        if (revision > 0) this.records.add(table, { key, revision, data: data?.slice() });
+        if (revision > 0) this.records.add(table, { key, revision, data: data && new Uint8Array(data) });
         this.tables.wake(table);
         return;
       }

@@ -77,6 +77,8 @@ export function withView(views: readonly OwnView[], view: OwnView): readonly Own
   const fault = viewFault(view);
   if (fault !== undefined) return fault;
   const at = views.findIndex(({ name }) => isSameName(name, view.name));
+  const same = views.find(({ path }, i) => path === view.path && i !== at);
+  if (same) return `‘${same.name}’ is this view already.`;
   if (at >= 0) return views.with(at, view);
   return views.length < mostViews
     ? [...views, view]

@@ -52,21 +52,22 @@ export class Brush {
   }
 
   /** The pointer went down at `x`. */
-  down(event: PointerEvent, x: number): void {
+  down(event: PointerEvent & { currentTarget: Element }, x: number): void {
     if (event.button !== 0 || !event.isPrimary) return;
+    // It may be let go anywhere.
+    event.currentTarget.setPointerCapture(event.pointerId);
     this.#dragged = false;
     this.#pressed = { x, us: this.#of().us(x), drags: false };
   }
 
   /** It moved to `x`. */
-  move(event: PointerEvent & { currentTarget: Element }, x: number): void {
+  move(event: PointerEvent, x: number): void {
     const pressed = this.#pressed;
     if (!pressed || !event.isPrimary) return;
     if (event.buttons === 0) return this.cancel();
     if (!pressed.drags) {
       if (Math.abs(x - pressed.x) < (event.pointerType === "mouse" ? mousePx : fingerPx)) return;
       clearTimeout(this.#timer);
-      event.currentTarget.setPointerCapture(event.pointerId);
       this.#dragged = true;
       this.#pressed = { ...pressed, drags: true };
     }
