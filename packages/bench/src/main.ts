@@ -54,12 +54,7 @@ for (const [linesPerSecond, words] of [
   [Infinity, "saturating ingest"],
 ] as const) {
   const { p50, p99 } = await measureCommands(300, linesPerSecond);
-  rows.push([
-    `click to applied, ${words}`,
-    `p50 ${p50.toFixed(1)} ms`,
-    `p99 ${p99.toFixed(1)} ms`,
-    "",
-  ]);
+  rows.push([`click to applied, ${words}`, `p50 ${p50.toFixed(1)} ms`, `p99 ${p99.toFixed(1)} ms`, ""]);
 }
 
 const megabytes = Number(process.env["SUPERVISED_MB"] ?? 1000);
