@@ -3,7 +3,7 @@ import v8 from "node:v8";
 import vm from "node:vm";
 
 /** What is young may take up so much before it is collected, bytes. V8 itself lets it grow to 64 MB, which a server at rest then holds. */
-const mostYoungBytes = 12e6;
+const mostYoungBytes = 12 * 1024 * 1024;
 /** How often is looked whether there is something to give back, milliseconds. */
 const lookEveryMs = 5_000;
 /** Nothing is given back while the loop was busy for more than this share of the time: collecting everything holds it up for some 0.1 s. */

@@ -55,7 +55,9 @@ export class InputSender {
       } catch (error) {
         this.#signal.throwIfAborted();
         const { code } = ConnectError.from(error);
-        if (!passing.has(code)) throw error;
+        // A connection that was reset is Aborted, too; a server that says so names the place to go on from.
+        const isReset = code === Code.Aborted && movedTo(error) === undefined;
+        if (!passing.has(code) && !isReset) throw error;
         const isFull = code === Code.ResourceExhausted;
         this.#onWait(
           isFull ? "the job leaves lying what was sent" : "the server cannot be reached",

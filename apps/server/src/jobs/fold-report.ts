@@ -158,9 +158,6 @@ function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report
     // It was moved while the attempt was on its way or ran: what it began with is not touched by the refusal.
     if (command.before) giveBack(record.spec, lever, command.before, command.beforeHold, Number(at));
     else removeLever(record.spec, lever);
-  } else if (attempt.startedAtUs !== 0n && setting.value && equals(LeverValueSchema, setting.value, restValue(lever))) {
-    // What was asked of it was taken back: it goes on as it began.
-    removeLever(record.spec, lever);
   } else {
     // Nothing is in effect to go back to: the attempt cannot be what was asked for.
     attempt.end = create(AttemptEndSchema, {

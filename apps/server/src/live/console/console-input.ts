@@ -48,6 +48,9 @@ export class ConsoleInputs {
   /** The attempt that has the newest piece; 0: there is none. */
   #attempt = 0;
   #isAnswerDue = false;
+  /** What is known of an input that was forgotten, and what was told. */
+  #known: InputState | undefined;
+  #told: InputState = create(InputStateSchema);
 
   constructor(inputs: Inputs, job: Job, takesInput: () => boolean, actor: Actor, answers: InputAnswers) {
     this.#inputs = inputs;
@@ -90,26 +93,39 @@ export class ConsoleInputs {
 
   /** How far the input goes, whenever that changes: what is stored at once, what the job has taken as the rate allows. */
   async *states(gate: RateGate, signal: AbortSignal): AsyncGenerator<InputState> {
-    const remove = this.#inputs.onChange((jobId) => jobId === this.#job.id && this.#changed.notify());
+    const remove = this.#inputs.onChange((jobId) => {
+      if (jobId !== this.#job.id) return;
+      // With its attempt an input is forgotten, and nobody may have been told of its end by then.
+      this.#known = this.#current() ?? this.#known;
+      this.#changed.notify();
+    });
     try {
-      let told: InputState = create(InputStateSchema);
       while (!signal.aborted) {
         const state = this.#state();
-        if (state && (this.#isAnswerDue || state.nextOffset !== told.nextOffset || state.closed !== told.closed))
-          gate.count(1);
-        else if (state && state.taken !== told.taken) (await gate.turn(signal))?.end(1);
+        if (state && this.#isNews(state)) gate.count(1);
+        else if (state && state.taken !== this.#told.taken) (await gate.turn(signal))?.end(1);
         else {
           await this.#changed.wait(signal);
           continue;
         }
         this.#isAnswerDue = false;
-        told = this.#state() ?? state;
-        yield told;
+        this.#told = this.#state() ?? state;
+        yield this.#told;
         await pause(tellEveryMs, signal);
       }
     } finally {
       remove();
     }
+  }
+
+  /** How far the input went, if that was not told; for the end of a conversation. */
+  untold(): InputState | undefined {
+    const state = this.#state();
+    return state && this.#isNews(state) ? state : undefined;
+  }
+
+  #isNews({ nextOffset, closed }: InputState): boolean {
+    return this.#isAnswerDue || nextOffset !== this.#told.nextOffset || closed !== this.#told.closed;
   }
 
   async #send({ id, piece }: Waiting, signal: AbortSignal): Promise<void> {
@@ -141,7 +157,12 @@ export class ConsoleInputs {
     this.#changed.notify();
   }
 
+  /** How far the input goes, or went. */
   #state(): InputState | undefined {
+    return this.#current() ?? this.#known;
+  }
+
+  #current(): InputState | undefined {
     const state = this.#inputs.stateOf(this.#job);
     return (
       state &&

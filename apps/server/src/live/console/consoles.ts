@@ -133,6 +133,8 @@ export class Consoles {
         return;
       }
       isOpen = false;
+      const state = input.untold();
+      if (state) yield event({ case: "input", value: state });
       yield await this.#done(view);
     } finally {
       signal.removeEventListener("abort", broken);
