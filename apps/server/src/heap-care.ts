@@ -2,8 +2,8 @@ import { performance, PerformanceObserver } from "node:perf_hooks";
 import v8 from "node:v8";
 import vm from "node:vm";
 
-/** What is young may take up so much before it is collected, bytes. V8 itself lets it grow to 64 MB, which a server at rest then holds. */
-const mostYoungBytes = 12 * 1024 * 1024;
+/** What is young may take up so much, bytes. V8 itself lets it grow to 64 MB, which a server at rest then holds. */
+const mostYoungBytes = 16 * 1024 * 1024;
 /** How often is looked whether there is something to give back, milliseconds. */
 const lookEveryMs = 5_000;
 /** Nothing is given back while the loop was busy for more than this share of the time: collecting everything holds it up for some 0.1 s. */
@@ -22,7 +22,7 @@ export class HeapCare {
   readonly #collect: () => void;
   #grows = true;
   #before = performance.eventLoopUtilization();
-  #keptBytes = 0;
+  #keptBytes = heldBytes();
 
   constructor({ everyMs = lookEveryMs }: { readonly everyMs?: number } = {}) {
     v8.setFlagsFromString("--expose-gc");
@@ -37,10 +37,10 @@ export class HeapCare {
     this.#collections.disconnect();
   }
 
-  /** Lets the young space grow no further than to its bound; it shrinks by itself. */
+  /** Lets the young space double until it has its bound; it shrinks by itself. What was reserved counts: it is touched later. */
   #bound(): void {
     const young = v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
-    const grows = (young?.physical_space_size ?? 0) < mostYoungBytes;
+    const grows = (young?.space_size ?? 0) < mostYoungBytes;
     if (grows === this.#grows) return;
     this.#grows = grows;
     v8.setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`);
@@ -52,7 +52,7 @@ export class HeapCare {
     const { utilization } = performance.eventLoopUtilization(now, this.#before);
     this.#before = now;
     const held = heldBytes();
-    if (this.#keptBytes === 0 || held < this.#keptBytes) this.#keptBytes = held;
+    this.#keptBytes = Math.min(this.#keptBytes, held);
     if (utilization > busyShare || held < this.#keptBytes * worthShare + worthBytes) return;
     this.#collect();
     this.#keptBytes = heldBytes();
