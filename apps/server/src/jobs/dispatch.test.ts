@@ -48,6 +48,25 @@ test("ten thousand waiting jobs are looked at without holding anybody up", { tim
   expect(vitals().filter(({ placeInLine }) => placeInLine > 0)).toHaveLength(100);
 });
 
+test("in a long queue each slot that gets free goes to the next in line, and those behind hear of it", async () => {
+  await using queue = await TestQueue.open(() => [candidate({ slots: 2 })]);
+  const line = (await queue.startMany(3_000)).sort(
+    (a, b) => Number(a.queuedAtUs - b.queuedAtUs) || (a.id < b.id ? -1 : 1),
+  );
+  const long = { timeout: 20_000 };
+  const runs = (ids: readonly (string | undefined)[]) =>
+    expect.poll(() => new Set(queue.running().map(({ id }) => id)), long).toEqual(new Set(ids));
+  await runs(line.slice(0, 2).map(({ id }) => id));
+  for (let ended = 0; ended < 20; ended++) {
+    await queue.end(line[ended]?.id ?? "");
+    await runs(line.slice(ended + 1, ended + 3).map(({ id }) => id));
+  }
+  const place = (index: number) => queue.jobs.vitals.get(line[index]?.id ?? "")?.placeInLine;
+  await expect.poll(() => place(22), long).toBe(1);
+  await expect.poll(() => place(121), long).toBe(100);
+  expect(place(20)).toBe(0);
+});
+
 test("a place in line counts jobs of the same type only", async () => {
   await using queue = await TestQueue.open(() => [candidate({ slots: 0, jobTypes: new Set(["count", "other"]) })]);
   await queue.startMany(3);

@@ -78,6 +78,9 @@ const jobsAtOnce = 32;
 /** A look that took longer than this is followed by a rest as long as it took. */
 const shortLookMs = 5;
 const longestRestMs = 100;
+/** Where a queue is so long that telling all of it what it waits for is no short look, that is told again after so many times as long. */
+const restsBetweenSaying = 4;
+const longestUnsaidMs = 500;
 
 /**
  * Gives queued jobs to workers: higher priority first, then the older job, to the worker with most free slots of those that offer its
@@ -91,13 +94,16 @@ export class Dispatch {
   readonly #logger: Logger;
   readonly #running = new RunningJobs();
   readonly #waiting = new Map<Job, Waiting>();
-  /** The jobs that wait, in order; undefined when that has changed. */
+  /** The jobs that wait, in order, and some that do no more; undefined when others came or moved. */
   #order: Waiting[] | undefined;
   /** Jobs whose assignment is being stored. */
   readonly #assigning = new Set<Job>();
   /** When a worker declined a job, oldest first. */
   readonly #declined = new Map<string, number>();
   #rest: NodeJS.Timeout | undefined;
+  /** From when on all of the queue is told again what it waits for, `performance.now()`. */
+  #saysFrom = 0;
+  #saying: NodeJS.Timeout | undefined;
   #looking: Promise<void> | undefined;
   #again = false;
   readonly #stop = new AbortController();
@@ -144,6 +150,7 @@ export class Dispatch {
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#rest);
+    clearTimeout(this.#saying);
     await this.#looking;
   }
 
@@ -151,32 +158,48 @@ export class Dispatch {
     await Promise.resolve();
     while (this.#again && !this.#stop.signal.aborted) {
       this.#again = false;
-      const began = performance.now();
-      await this.#lookOnce();
-      const tookMs = performance.now() - began;
-      if (tookMs > shortLookMs) await pause(Math.min(tookMs, longestRestMs), this.#stop.signal);
+      const says = performance.now() >= this.#saysFrom;
+      const tookMs = await this.#lookOnce(says);
+      if (!says) this.#sayLater();
+      if (tookMs <= shortLookMs) continue;
+      if (says) this.#saysFrom = performance.now() + Math.min(tookMs * restsBetweenSaying, longestUnsaidMs);
+      await pause(Math.min(tookMs, longestRestMs), this.#stop.signal);
     }
   }
 
-  async #lookOnce(): Promise<void> {
-    if (this.#waiting.size === 0) return;
-    const order = (this.#order ??= [...this.#waiting.values()].sort(inOrder));
+  /** Looks again when all of the queue is to be told what it waits for. */
+  #sayLater(): void {
+    this.#saying ??= setTimeout(() => {
+      this.#saying = undefined;
+      this.wake();
+    }, this.#saysFrom - performance.now());
+  }
+
+  /**
+   * Assigns what can go now, and resolves when that is stored. With `says`, or as long as a slot is free, also tells what cannot what it
+   * waits for. Returns how long the looking took, milliseconds.
+   */
+  async #lookOnce(says: boolean): Promise<number> {
+    if (this.#waiting.size === 0) return 0;
+    const began = performance.now();
+    const order = this.#inOrder();
     const workers = [...this.#candidates()].map((worker) => ({
       worker,
       free: worker.slots - this.#running.ofProcess(worker.incarnation),
     }));
+    let freeSlots = workers.reduce((sum, { worker, free }) => sum + (worker.takesWork ? Math.max(0, free) : 0), 0);
     this.#forgetDeclined();
 
     const lines = new Map<string, Line>();
     const full = new Map<string, FullLimit>();
     const assigning: Promise<void>[] = [];
-    let sliceBegan = performance.now();
+    let sliceBegan = began;
     for (const [index, { job }] of order.entries()) {
       if (index % jobsAtOnce === 0 && performance.now() - sliceBegan > sliceMs) {
         await setImmediate();
         sliceBegan = performance.now();
       }
-      if (this.#stop.signal.aborted) break;
+      if (this.#stop.signal.aborted || (freeSlots === 0 && !says)) break;
       const { record } = job;
       if (!isWaiting(record)) continue;
       if (wantedRun(record.spec) !== RunMode.RUN) {
@@ -200,6 +223,7 @@ export class Dispatch {
       const fit = this.#mostFree(line, job);
       if (fit) {
         fit.free--;
+        freeSlots--;
         assigning.push(this.#assign(job, fit.worker));
         continue;
       }
@@ -207,7 +231,15 @@ export class Dispatch {
       if (line.working.some(({ free }) => free > 0)) this.#say(job, declinedWords(working));
       else this.#say(job, busyWords(record, working, line.resting, ++line.inLine), line.inLine);
     }
+    const tookMs = performance.now() - began;
     await Promise.all(assigning);
+    return tookMs;
+  }
+
+  /** All that wait, and at most as many that did. */
+  #inOrder(): readonly Waiting[] {
+    if (this.#order && this.#order.length > 2 * this.#waiting.size) this.#order = undefined;
+    return (this.#order ??= [...this.#waiting.values()].sort(inOrder));
   }
 
   #mostFree({ working }: Line, job: Job): Free | undefined {
@@ -285,7 +317,7 @@ export class Dispatch {
     if (attempt) this.#running.take(job, attempt.incarnation);
     const known = this.#waiting.get(job);
     if (!isWaiting(record)) {
-      if (this.#waiting.delete(job)) this.#order = undefined;
+      this.#waiting.delete(job);
       if (known && !attempt) this.#say(job, "");
       return isFreed || (known !== undefined && !attempt);
     }
