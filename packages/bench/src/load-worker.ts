@@ -58,13 +58,17 @@ const idle = defineJob({
   },
 });
 
+/** Ends at once: what is left is what a job costs by itself. */
+const brief = defineJob({ type: "brief", run: () => Promise.resolve() });
+
 function* forever(): Generator<undefined> {
   for (;;) yield undefined;
 }
 
+const slots = Number(process.env["SLOTS"] ?? 1);
 const workers = await Promise.all(
   Array.from({ length: Number(process.argv[2] ?? process.env["WORKERS"] ?? 1) }, (_, i) =>
-    startWorker({ jobs: [flood, pour, steady, idle], workerId: `bench-${process.pid}-${i}`, slots: 1 }),
+    startWorker({ jobs: [flood, pour, steady, idle, brief], workerId: `bench-${process.pid}-${i}`, slots }),
   ),
 );
 process.stdout.write("started\n");
