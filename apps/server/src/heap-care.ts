@@ -2,38 +2,45 @@ import { performance, PerformanceObserver } from "node:perf_hooks";
 import v8 from "node:v8";
 import vm from "node:vm";
 
+// Keeps the memory of this process near what it needs, with flags of V8 that are set while it runs.
+
 /** What is young may take up so much, bytes. V8 itself lets it grow to 64 MB, which a server at rest then holds. */
 const mostYoungBytes = 16 * 1024 * 1024;
-/** How often is looked whether there is something to give back, milliseconds. */
-const lookEveryMs = 5_000;
-/** Nothing is given back while the loop was busy for more than this share of the time: collecting everything holds it up for some 0.1 s. */
-const busyShare = 0.2;
-/** How much more than after the last time makes it worth while, bytes and share. */
-const worthBytes = 8e6;
-const worthShare = 1.25;
+/** By how much the old may grow from one collection to the next, percent. V8 lets a small heap grow to a multiple, and keeps the room. */
+const growingPercent = 40;
+
+/** When a thread gives memory back. */
+export interface Care {
+  /** How often is looked whether there is something to give back, milliseconds. */
+  readonly everyMs: number;
+  /** Nothing is given back while the loop was busy for more than this share of the time: collecting everything holds it up. */
+  readonly busyShare: number;
+  /** How much more than after the last time makes it worth while, bytes and share. */
+  readonly worthBytes: number;
+  readonly worthShare: number;
+}
+
+/** For the server's main thread, where collecting everything takes some 0.1 s. */
+const mainCare: Care = { everyMs: 5_000, busyShare: 0.2, worthBytes: 8e6, worthShare: 1.25 };
+
+/** For a thread with a small heap, where it takes some milliseconds; by itself V8 lets garbage of an hour come together there. */
+export const smallCare: Care = { everyMs: 10_000, busyShare: 1, worthBytes: 2e6, worthShare: 1 };
 
 /**
- * Keeps the memory of this process near what it needs. V8 makes room for a rush, such as a thousand workers that connect, and keeps the
- * room: a server that then only hears heartbeats would hold twice what it uses. Uses flags of V8 that are set while it runs.
+ * Bounds what the heaps of this process grow to. V8 makes room for a rush, such as a thousand workers that connect, and keeps the room: a
+ * server that then only hears heartbeats would hold twice what it uses. For the main thread; one a process.
  */
-export class HeapCare {
+export class HeapBounds {
   readonly #collections: PerformanceObserver;
-  readonly #timer: NodeJS.Timeout;
-  readonly #collect: () => void;
   #grows = true;
-  #before = performance.eventLoopUtilization();
-  #keptBytes = heldBytes();
 
-  constructor({ everyMs = lookEveryMs }: { readonly everyMs?: number } = {}) {
-    v8.setFlagsFromString("--expose-gc");
-    this.#collect = vm.runInNewContext("gc") as () => void;
+  constructor() {
+    v8.setFlagsFromString(`--heap-growing-percent=${growingPercent}`);
     this.#collections = new PerformanceObserver(() => this.#bound());
     this.#collections.observe({ entryTypes: ["gc"] });
-    this.#timer = setInterval(() => this.#look(), everyMs).unref();
   }
 
   close(): void {
-    clearInterval(this.#timer);
     this.#collections.disconnect();
   }
 
@@ -45,9 +52,29 @@ export class HeapCare {
     this.#grows = grows;
     v8.setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`);
   }
+}
 
-  /** Gives back what a rush has left, once it is over. */
+/** Gives back what a rush has left in the heap of this thread, once it is over. */
+export class HeapCare {
+  readonly #care: Care;
+  readonly #timer: NodeJS.Timeout;
+  readonly #collect: () => void;
+  #before = performance.eventLoopUtilization();
+  #keptBytes = heldBytes();
+
+  constructor(care: Care = mainCare) {
+    this.#care = care;
+    v8.setFlagsFromString("--expose-gc");
+    this.#collect = vm.runInNewContext("gc") as () => void;
+    this.#timer = setInterval(() => this.#look(), care.everyMs).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
   #look(): void {
+    const { busyShare, worthBytes, worthShare } = this.#care;
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, this.#before);
     this.#before = now;
@@ -61,5 +88,6 @@ export class HeapCare {
 
 /** What the heap takes up, and buffers outside of it. */
 function heldBytes(): number {
-  return v8.getHeapStatistics().total_physical_size + process.memoryUsage().external;
+  const { total_physical_size: heap, external_memory: outside } = v8.getHeapStatistics();
+  return heap + outside;
 }

@@ -1,5 +1,6 @@
 import module from "node:module";
 import { parentPort } from "node:worker_threads";
+import { HeapCare, smallCare } from "../../heap-care.ts";
 
 /** The functions that a thread offers: name to signature, as its caller sees them. */
 export type Calls<C> = { readonly [M in keyof C]: (...args: never[]) => unknown };
@@ -44,6 +45,7 @@ export function serveCalls<C extends Calls<C>>(handlers: Handlers<C>): void {
   const table = handlers as Record<string, (...args: readonly unknown[]) => Reply<unknown>>;
   // What the thread is made of is loaded by now. Not only at the end, which may be a kill: then each start compiles it again.
   module.flushCompileCache();
+  new HeapCare(smallCare);
   port.on("message", ({ id, method, args }: CallMessage) => {
     let reply: Reply<unknown> | undefined;
     try {
