@@ -147,6 +147,18 @@ test("a job that ends before its cancel is sent is not cancelled, and that is sa
   expect(sent).toEqual([]);
 });
 
+test("what a click was offered ends with the job, and another attempt does not bring it back", async () => {
+  move("raj", speedValue(10), nowMs);
+  commands.speed("j-1", 1);
+  commands.cancel("j-1");
+  await vi.waitFor(() => expect(commands.fault("j-1", "speed")?.choice).toBeDefined());
+  shown = jobRecord({ state: JobState.CANCELED, attempts: [{ number: 1, endedAtUs: 5n }] });
+  expect(commands.fault("j-1", "speed")).toBeUndefined();
+  expect(commands.anyFault("j-1")).toBeUndefined();
+  shown = jobRecord({ state: JobState.RUNNING, attempts: [{ number: 1, endedAtUs: 5n }, { number: 2 }] });
+  expect(commands.fault("j-1", "speed")).toBeUndefined();
+});
+
 test("a shorter grace and a give-up contradict nobody: they are sent whatever happened meanwhile", async () => {
   move("raj", runValue(RunMode.CANCEL), nowMs - 400);
   commands.stopNow("j-1");

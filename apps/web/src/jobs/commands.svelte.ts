@@ -42,6 +42,11 @@ export interface CommandFault {
   readonly choice: { readonly label: string; readonly again: () => void } | undefined;
 }
 
+/** A fault, and how many attempts of its job had ended by then. */
+interface KeptFault extends CommandFault {
+  readonly ends: number;
+}
+
 /** A cancel that counts down. */
 interface Countdown {
   /** When it is sent, milliseconds since the Unix epoch. */
@@ -73,7 +78,7 @@ export class Commands {
   readonly #now: () => number;
   /** Values on their way to the server, by `job/lever`. */
   readonly #asked = new SvelteMap<string, LeverValue>();
-  readonly #faults = new SvelteMap<string, CommandFault>();
+  readonly #faults = new SvelteMap<string, KeptFault>();
   /** Cancels that count down, by job. */
   readonly #cancels = new SvelteMap<string, Countdown>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -97,9 +102,15 @@ export class Commands {
     return this.#asked.get(`${jobId}/${lever}`);
   }
 
-  /** The newest command on a lever that did not happen; gone with the next one on it. */
+  /**
+   * The newest command on a lever that did not happen; gone with the next one on it. A click was meant for what ran then: when that has
+   * ended, what is said of it is gone too, and with it what it offers. What is left is what belongs to the end itself.
+   */
   fault(jobId: string, place: FaultPlace): CommandFault | undefined {
-    return this.#faults.get(`${jobId}/${place}`);
+    const fault = this.#faults.get(`${jobId}/${place}`);
+    if (!fault || (place === "end" && !fault.choice)) return fault;
+    const job = this.#records.record(jobId);
+    return job && (seenState(job).ended || endsOf(job) !== fault.ends) ? undefined : fault;
   }
 
   /** Leaves it at what others did: the fault is not shown any more. */
@@ -371,7 +382,8 @@ export class Commands {
   }
 
   #show(jobId: string, place: FaultPlace, fault: CommandFault): CommandFault {
-    this.#faults.set(`${jobId}/${place}`, fault);
+    const job = this.#records.record(jobId);
+    this.#faults.set(`${jobId}/${place}`, { ...fault, ends: job ? endsOf(job) : 0 });
     this.#onFault(fault);
     return fault;
   }
@@ -382,6 +394,11 @@ const anyGeneration = -1n;
 
 function run(mode: RunMode, more: { graceMs?: number; bySystem?: boolean } = {}): LeverValue {
   return create(LeverValueSchema, { value: { case: "run", value: { mode, ...more } } });
+}
+
+/** How many attempts of a job have ended. */
+function endsOf({ attempts }: JobRecord): number {
+  return attempts.filter(({ endedAtUs }) => endedAtUs > 0n).length;
 }
 
 /** Where it is said that a value was not set. */

@@ -43,6 +43,7 @@ export interface LeverLink {
 
 /** What can be done where a lever hangs, or where somebody else was faster. */
 export function linksOf({ job, commands, live }: LeverProps, place: FaultPlace, view?: LeverView): LeverLink[] {
+  if (view?.phase === "fixed") return [];
   const why = whyAway(live);
   const choice = commands.fault(job.id, place)?.choice;
   if (choice)
