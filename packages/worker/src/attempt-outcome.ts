@@ -22,6 +22,8 @@ export interface AttemptOutcome {
   readonly outcome: EndOutcome;
   readonly reason: string;
   readonly program: ProgramEnd;
+  /** It did not end: it is given up, and may go on. */
+  readonly mayStillRun?: boolean;
 }
 
 /** The job function has returned: its work is complete, unless a safe point has told it to end and it kept that to itself. */
@@ -41,7 +43,16 @@ export function outcomeOfError(error: unknown, fate: AttemptFate): AttemptOutcom
   return { ...stopped, reason: `${stopped.reason} (while it stopped: ${message})` };
 }
 
-/** The signal has aborted, and the job has ended by that or is given up. */
+/** The job was to end within `graceMs` and has not: it is given up. */
+export function outcomeOfGivingUp(fate: AttemptFate, graceMs: number): AttemptOutcome {
+  const { outcome, reason, program } = outcomeOfStop(fate);
+  const words = `given up, as it had not ended within ${inSeconds(graceMs)}: its function may still run`;
+  return { outcome, reason: reason === "canceled" ? words : `${reason}; ${words}`, program, mayStillRun: true };
+}
+
+const inSeconds = (ms: number) => `${Number((ms / 1000).toPrecision(3))} s`;
+
+/** The signal has aborted, and the job has ended by that. */
 export function outcomeOfStop(fate: AttemptFate, program: ProgramEnd = {}): AttemptOutcome {
   const reason = fate.signal.aborted ? messageOf(fate.signal.reason) : "canceled";
   if (fate.overflow) return { outcome: EndOutcome.FAILED, reason: messageOf(fate.overflow), program };
@@ -62,7 +73,13 @@ export function inspectError(error: unknown): string {
 
 /** What is reported of an outcome, once the server has the last line. `atUs` is when the job ended. */
 export function endOf(
-  { outcome, reason, program, results }: AttemptOutcome & { readonly results: JsonObject | undefined },
+  {
+    outcome,
+    reason,
+    program,
+    mayStillRun = false,
+    results,
+  }: AttemptOutcome & { readonly results: JsonObject | undefined },
   endLine: number,
   atUs: number,
 ): AttemptEnd {
@@ -76,5 +93,6 @@ export function endOf(
     endLine: BigInt(endLine),
     atUs: BigInt(atUs),
     ...(results ? { results } : {}),
+    mayStillRun,
   });
 }

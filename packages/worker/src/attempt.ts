@@ -19,6 +19,7 @@ import {
   inspectError,
   outcomeOfError,
   outcomeOfReturn,
+  outcomeOfGivingUp,
   outcomeOfStop,
   traceOf,
   type AttemptFate,
@@ -415,11 +416,9 @@ export class Attempt {
     if (this.#settled) return;
     // A job that cancels by itself ends by itself; one that has overrun the log has done nothing of the kind.
     if (this.#steering.cancelsItself && !this.#cancelFailed && !this.#overflow) return;
-    this.#systemLine(
-      Level.WARN,
-      `The job was told to end and has not within ${graceMs} ms: it is given up, though its function may still run.`,
-    );
-    this.#settle(outcomeOfStop(this.#fate()));
+    const outcome = outcomeOfGivingUp(this.#fate(), graceMs);
+    this.#systemLine(Level.WARN, `The job was told to end: ${outcome.reason}.`);
+    this.#settle(outcome);
     this.#resolveOver();
   }
 

@@ -621,7 +621,9 @@ describe("a cancelled job", () => {
     expect(runLever(attempt)).toMatchObject({ outcome: LeverOutcome.REJECTED, reason: "cancelling" });
     server.set(attempt, cancel(100));
     expect(await ended(attempt)).toBe(EndOutcome.CANCELED);
-    expect(attempt.text).toContain("it is given up, though its function may still run");
+    const words = "given up, as it had not ended within 0.1 s: its function may still run";
+    expect(attempt.text).toContain(words);
+    expect(attempt.report?.end).toMatchObject({ reason: `enough; ${words}`, mayStillRun: true });
   });
 
   test("that completes its work all the same has succeeded", async () => {

@@ -16,7 +16,8 @@ export function provable(record: JobRecord): Receipt[] {
 export function provedCancel(record: JobRecord): { generation: bigint; measure: string } | undefined {
   const attempt = record.attempts.at(-1);
   // What the room ended by itself is nobody's word.
-  if (attempt?.end?.outcome !== EndOutcome.CANCELED || attempt.end.atUs === 0n) return undefined;
+  if (attempt?.end?.outcome !== EndOutcome.CANCELED || attempt.end.atUs === 0n || attempt.end.mayStillRun)
+    return undefined;
   const receipt = record.receipts.findLast(
     (each) => each.state === ReceiptState.APPLIED && each.attempt === attempt.number && isCancel(each.value),
   );

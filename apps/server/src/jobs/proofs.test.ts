@@ -136,6 +136,21 @@ test("a cancel is proved by its worker's word that the attempt has ended, and th
   });
 });
 
+test("a cancel is not proved by a worker that has given its job up: the job may still run", async () => {
+  const worker = await room.connect();
+  const { jobId } = await room.startRunning(worker);
+  const { generation } = await room.set(jobId, cancel);
+  const asked = await worker.heard("spec", (each) => each.spec?.generation === generation);
+  worker.report(asked, {
+    levers: [],
+    end: { outcome: EndOutcome.CANCELED, endLine: 1n, atUs: 7n, reason: "given up", mayStillRun: true },
+  });
+  await expect.poll(async () => (await room.get(jobId)).state).toBe(JobState.CANCELED);
+  expect((await room.get(jobId)).attempts.at(-1)?.end).toMatchObject({ reason: "given up", mayStillRun: true });
+  expect(await proofsOf(jobId)).toEqual([]);
+  expect((await receipt(jobId, generation))?.state).toBe(ReceiptState.APPLIED);
+});
+
 test("a job that was canceled before anybody had it has no proof", async () => {
   await room.startRunning(await room.connect({ slots: 1 }));
   const { id } = await room.start();
