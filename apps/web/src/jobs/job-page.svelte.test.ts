@@ -90,6 +90,19 @@ test("the strip names its peak and bucket, reads a bucket out, leads to its line
   expect(await axeFaults()).toEqual([]);
 });
 
+test("the strip's table is there only to be read out: the page is no taller for it", async () => {
+  room.append([numbered(1, 401)]);
+  const buckets = Array.from({ length: 40 }, (_, at) => ({
+    firstLine: BigInt(1 + at * 10),
+    levelCounts: [0, 0, 0, 10],
+  }));
+  room.histogram = { fromUs: beganUs, bucketUs: 1_000_000n, buckets };
+  room.setJob(running());
+  await openApp(room, "/jobs/alpha");
+  await until(() => document.querySelectorAll(".strip tbody tr").length === 40);
+  expect(document.documentElement.scrollHeight).toBe(document.documentElement.clientHeight);
+});
+
 /** A minute of a job: 100 lines, nothing, 300 lines with 3 errors, 100 lines, two seconds each. */
 function openStrip(width?: number, path = "/jobs/alpha") {
   room.append([numbered(1, 501)]);
