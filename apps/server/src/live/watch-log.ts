@@ -60,7 +60,17 @@ export async function* watchLog(
   );
   if (from >= target) {
     caughtUp = true;
+    // Nothing follows the seal, and by it a reader knows that: who asks for lines behind the end has not seen it.
+    const seal = end.sealed && known === undefined ? await parts.store.journal.last(topic) : undefined;
+    if (seal) {
+      const message = create(LogDeliverySchema, {
+        ...{ attempt, endLine: BigInt(end.nextLine), levelCounts: levelCounts(end.mark) },
+      });
+      addRawMessages(message, entriesField, [seal.data]);
+      yield step(id, { case: "log", value: message }, cursor(seal.position));
+    }
     yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) });
+    if (end.sealed) return;
   }
   let expected: number | undefined;
   for (;;) {

@@ -94,6 +94,26 @@ describe("watching a log", () => {
     expect(has("log")(seen)).toBe(true);
   });
 
+  test.each([
+    ["of an empty log", [], {}],
+    ["of its last 0 lines", ["one", "two"], { start: { case: "last" as const, value: 0 } }],
+    ["from beyond its end", ["one", "two"], { start: { case: "fromLine" as const, value: 99n } }],
+  ])("that can get no more line tells its seal, and ends: %s", async (_, lines, start) => {
+    const worker = await room.connect();
+    const spec = await room.startRunning(worker);
+    const endLine = BigInt(lines.length + 1);
+    if (lines.length > 0) {
+      const push = worker.push(spec.jobId, 1);
+      push.lines(lines);
+      await push.acknowledged(Number(endLine));
+    }
+    worker.report(spec, { end: { outcome: EndOutcome.SUCCEEDED, endLine, atUs: 1n } });
+    await worker.heard("endAccepted");
+    const seen = await room.watch(log(spec.jobId, start), has("caughtUp"));
+    const entries = seen.flatMap(({ message }) => (message.case === "log" ? message.value.entries : []));
+    expect(entries.map(({ entry }) => entry.case)).toEqual(["seal"]);
+  });
+
   test("from the cursor behind its seal has caught up and says nothing more", async () => {
     const worker = await room.connect();
     const spec = await room.startRunning(worker);
