@@ -141,6 +141,29 @@ describe("the log level", () => {
   });
 });
 
+describe("cancel on a phone", () => {
+  test("is sent by a second tap in the same place, and Undo stands elsewhere", async () => {
+    await page.viewport(360, 800);
+    room.setJob(running());
+    await open("/jobs/alpha");
+    const cancel = page.getByRole("button", { name: "Cancel" });
+    await expect.element(cancel).toBeEnabled();
+    const { left, top, width, height } = cancel.element().getBoundingClientRect();
+    const underThumb = () => document.elementFromPoint(left + width / 2, top + height / 2)?.closest("button");
+    underThumb()?.click();
+    await until(() => /^Cancels in [34]\ss$/.test(words(underThumb())));
+    expect(document.documentElement.scrollWidth).toBeLessThanOrEqual(360);
+    await userEvent.click(page.getByRole("button", { name: "Undo" }));
+    await until(() => underThumb()?.getAttribute("aria-label") === "Cancel");
+    underThumb()?.click();
+    await until(() => words(underThumb()).startsWith("Cancels in"));
+    expect(room.commands).toHaveLength(0);
+    underThumb()?.click();
+    await until(() => room.commands.length === 1);
+    expect(sent()[0]?.action).toMatchObject({ value: { value: { value: { mode: RunMode.CANCEL } } } });
+  });
+});
+
 describe("priority", () => {
   test("of a waiting job is chosen by name or typed", async () => {
     room.setJob(running([], { state: JobState.QUEUED, attempts: [] }));
