@@ -11,7 +11,9 @@ import {
   type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
+import { step } from "@signalbox/protocol/format";
 import { isInDoubt } from "@signalbox/protocol/job-state";
+import { leverWords } from "../audit/words.ts";
 import { Refused } from "../refused.ts";
 import { begin, hasEnded, isCancel, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
 import { foldGiveUp } from "./job-fold.ts";
@@ -38,7 +40,7 @@ export function foldCommand(
   mayHave = 0n,
 ): { record: JobRecord; generation: bigint } {
   if (command.ifGeneration !== 0n && command.ifGeneration !== record.spec?.generation) {
-    throw new Refused("stale", `${staleWords(record)} Your command changed nothing.`);
+    throw new Refused("stale", `${staleWords(record, now)} Your command changed nothing.`);
   }
   switch (command.action.case) {
     case "set":
@@ -210,11 +212,14 @@ export function foldHoldEnded(before: JobRecord, lever: Lever, now: number): Job
   return record;
 }
 
-function staleWords(record: JobRecord): string {
+/** Who changed what, and how long ago. */
+function staleWords(record: JobRecord, now: number): string {
   const newest = record.receipts.reduce<Receipt | undefined>(
     (a, b) => (a && a.generation > b.generation ? a : b),
     undefined,
   );
   if (!newest) return "The job has changed since you looked.";
-  return `${newest.actor?.name ?? "Somebody"} moved the ${leverOf(newest.value)} lever since you looked.`;
+  const who = newest.actor?.name ?? "Somebody";
+  const ago = step((now - Number(newest.acceptedAtUs)) / 1000);
+  return `${who} moved the ${leverOf(newest.value)} lever since you looked, ${ago} ago: ${leverWords(newest.value)}.`;
 }

@@ -132,7 +132,7 @@ test(
     expect([won.length, lost.length]).toEqual([1, 1]);
     expect(won).toEqual([ifGeneration + 1n]);
     expect(lost[0]?.code).toBe(Code.Aborted);
-    expect(lost[0]?.rawMessage).toMatch(/moved the run lever since you looked/);
+    expect(lost[0]?.rawMessage).toMatch(/moved the run lever since you looked, [\d.]+\sm?s ago: (Pause|Cancel)\./);
     await expect.poll(async () => isDecided(await room.receipt(id, ifGeneration + 1n)), long).toBe(true);
     const commands = (await room.history(id)).filter(({ cause }) => cause.case === "command");
     expect(commands).toHaveLength(1);
