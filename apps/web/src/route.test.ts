@@ -21,6 +21,7 @@ test("the page of jobs keeps view, filters and sort in its URL", () => {
       worker: "box:1",
       labels: { team: "search=a,b", pool: "" },
       text: "nightly 100 %",
+      wrong: [{ field: "state", value: "broken" }],
     },
     sort: { column: "errors", down: true },
   } as const;
@@ -28,7 +29,7 @@ test("the page of jobs keeps view, filters and sort in its URL", () => {
   expect(jobsPath({})).toBe("/");
   expect(route("/?state=running,broken&sort=-colour&label=")).toEqual({
     ...{ page: "jobs", view: "now", sort: undefined },
-    query: { ...noQuery, states: [JobState.RUNNING] },
+    query: { ...noQuery, states: [JobState.RUNNING], wrong: [{ field: "state", value: "broken" }] },
   });
 });
 

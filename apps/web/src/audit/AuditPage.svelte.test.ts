@@ -151,6 +151,20 @@ test("filters are chips that can be removed, they are the URL, and the export ha
   expect(location.pathname + location.search).toBe("/audit");
 });
 
+test("a filter of the URL that is not understood is a chip, and nothing is shown until it is removed", async () => {
+  const room = new TestRoom();
+  room.setAudit(command(1));
+  await openApp(room, "/audit?kind=zzz&from=abc");
+  await until(() => words(document.querySelector(".none")).startsWith("Nothing fits: kind zzz, from abc is not"));
+  expect(rows()).toEqual([]);
+  await userEvent.click(page.getByRole("button", { name: "Remove from abc" }));
+  await until(() => location.search === "?kind=zzz");
+  expect(rows()).toEqual([]);
+  await userEvent.click(page.getByRole("button", { name: "Remove kind zzz" }));
+  await until(() => rows().length === 1);
+  expect(location.search).toBe("");
+});
+
 test("the keyboard moves among rows and opens their details, which are in the URL", async () => {
   const room = new TestRoom();
   room.setAudit(

@@ -21,6 +21,14 @@ export interface AuditPlace {
   readonly everything: boolean;
   /** The row whose details are open, as {@link rowId} names it. */
   readonly row: string | undefined;
+  /** Parameters of the URL that are not understood: nothing fits them, for left out they would let everything through. */
+  readonly wrong: readonly WrongParameter[];
+}
+
+/** A parameter of the URL that is not understood. */
+export interface WrongParameter {
+  readonly field: string;
+  readonly value: string;
 }
 
 /** What people do; the rest is reports of workers and what the server does by itself. */
@@ -37,18 +45,25 @@ const byPeople: readonly AuditKind[] = [
   AuditKind.BULK,
 ];
 
-/** Reads the parameters of the page's URL. What makes no sense in them is left out. */
+/** Reads the parameters of the page's URL. */
 export function readAuditPlace(query: URLSearchParams): AuditPlace {
+  const { filter, wrong } = readAuditFilter(query);
+  const isWrong = (field: string, value: string) =>
+    readAuditFilter(new URLSearchParams([[field, value]])).wrong.length > 0;
   return {
-    filter: readAuditFilter(query).filter,
+    filter,
+    wrong: [...new Set(wrong)].flatMap((field) =>
+      query.getAll(field).flatMap((value) => (isWrong(field, value) ? { field, value } : [])),
+    ),
     everything: query.get("view") === "everything",
     row: query.get("row") || undefined,
   };
 }
 
 /** The path of the page. */
-export function auditPath({ filter, everything, row }: Partial<AuditPlace>): string {
+export function auditPath({ filter, everything, row, wrong = [] }: Partial<AuditPlace>): string {
   const query = filter ? writeAuditFilter(filter) : new URLSearchParams();
+  for (const { field, value } of wrong) query.append(field, value);
   if (everything) query.set("view", "everything");
   if (row !== undefined) query.set("row", row);
   return query.size > 0 ? `/audit?${query.toString()}` : "/audit";
@@ -63,7 +78,10 @@ export function filterOf({ filter, everything }: AuditPlace): AuditFilter {
 
 /** The address of the same rows as a file. */
 export function exportPath(place: AuditPlace): string {
-  return `/audit.ndjson?${writeAuditFilter(filterOf(place)).toString()}`;
+  const query = writeAuditFilter(filterOf(place));
+  // The server refuses what the page does not understand either.
+  for (const { field, value } of place.wrong) query.append(field, value);
+  return `/audit.ndjson?${query.toString()}`;
 }
 
 /** What names a row. */
@@ -83,11 +101,12 @@ export const auditViews: readonly { readonly id: AuditViewId; readonly label: st
 ];
 
 function placeOf(init: Parameters<typeof create<typeof AuditFilterSchema>>[1]): AuditPlace {
-  return { filter: create(AuditFilterSchema, init), everything: false, row: undefined };
+  return { filter: create(AuditFilterSchema, init), everything: false, row: undefined, wrong: [] };
 }
 
 /** The saved view that a place shows, whatever it is narrowed to besides; undefined if it is none of them. */
-export function viewOf({ filter, everything }: AuditPlace): AuditViewId | undefined {
+export function viewOf({ filter, everything, wrong }: AuditPlace): AuditViewId | undefined {
+  if (wrong.length > 0) return undefined;
   if (everything) return "everything";
   if (filter.refused === true && filter.kinds.length === 0) return "refused";
   if (filter.kinds.length === 1 && filter.kinds[0] === AuditKind.SIGN_IN) return "sign-ins";

@@ -11,6 +11,7 @@ import {
   queryTest,
   takeConditions,
   withLabel,
+  wrongWords,
   type JobQuery,
 } from "./job-query.ts";
 
@@ -41,6 +42,10 @@ test("a query is the same after a way through the URL", () => {
     worker: "w:1",
     labels: { team: "x=y,z", pool: "" },
     text: "50 % é",
+    wrong: [
+      { field: "state", value: "zzz" },
+      { field: "label", value: "=x" },
+    ],
   };
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(queryParameters(query)))
@@ -49,6 +54,17 @@ test("a query is the same after a way through the URL", () => {
   expect(Object.values(queryParameters(noQuery)).filter((value) => value !== undefined && value.length > 0)).toEqual(
     [],
   );
+});
+
+test("what is not understood in the URL stays, as a chip that no job fits, until it is removed", () => {
+  const query = parseQuery(new URLSearchParams("state=Running,zzz&state=lost"));
+  expect(query.states).toEqual([JobState.RUNNING, JobState.LOST]);
+  expect([isNarrow(query), wrongWords(query)]).toEqual([true, "state zzz"]);
+  const running = jobRecord({ state: JobState.RUNNING });
+  expect(queryTest(query)(running)).toBe(false);
+  const chip = queryChips(query).find(({ wrong }) => wrong);
+  expect(chip).toMatchObject({ field: "state", value: "zzz" });
+  expect(queryTest(chip?.without ?? query)(running)).toBe(true);
 });
 
 test("each condition is a chip that leaves the others when it is removed", () => {
@@ -74,6 +90,7 @@ test("typed conditions become chips, and the rest stays text", () => {
     text: "nightly type:index state:failed STATE:lost label:team=a label:gpu worker:box http://x",
   };
   expect(takeConditions(typed)).toEqual({
+    ...noQuery,
     states: [JobState.FAILED, JobState.LOST],
     type: "index",
     worker: "box",

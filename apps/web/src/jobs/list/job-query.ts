@@ -14,10 +14,18 @@ export interface JobQuery {
   readonly labels: Readonly<Record<string, string>>;
   /** In whose name or id this text is, in any case; empty: any. */
   readonly text: string;
+  /** What the URL asks for and is not understood. No job fits it: a condition that was left out would let all through. */
+  readonly wrong: readonly WrongCondition[];
+}
+
+/** A condition of the URL that is not understood: in the field there is no such value. */
+export interface WrongCondition {
+  readonly field: "state" | "label";
+  readonly value: string;
 }
 
 /** Everything. */
-export const noQuery: JobQuery = { states: [], type: "", worker: "", labels: {}, text: "" };
+export const noQuery: JobQuery = { states: [], type: "", worker: "", labels: {}, text: "", wrong: [] };
 
 /** States as the page and the URL name them. */
 export const stateNames = [
@@ -37,41 +45,58 @@ export function stateName(state: JobState): string {
 
 /** Whether the query narrows anything. */
 export function isNarrow(query: JobQuery): boolean {
-  const { states, type, worker, labels, text } = query;
-  return states.length > 0 || type !== "" || worker !== "" || text.trim() !== "" || Object.keys(labels).length > 0;
+  const { states, type, worker, labels, text, wrong } = query;
+  if (states.length > 0 || type !== "" || worker !== "" || text.trim() !== "") return true;
+  return Object.keys(labels).length > 0 || wrong.length > 0;
 }
 
-/** Reads a query from a URL. What it does not know it leaves out. */
+/** Reads a query from a URL. */
 export function parseQuery(search: URLSearchParams): JobQuery {
-  const ids = (search.get("state") ?? "").split(",");
+  const words = search
+    .getAll("state")
+    .flatMap((each) => each.split(","))
+    .filter((word) => word !== "");
+  const ids = words.map((word) => word.toLowerCase());
+  const labels = search.getAll("label").filter((text) => text !== "");
+  const isKeyless = (text: string) => parseLabel(text)[0] === "";
   return {
     states: stateNames.filter(({ id }) => ids.includes(id)).map(({ state }) => state),
     type: search.get("type") ?? "",
     worker: search.get("worker") ?? "",
-    labels: Object.fromEntries(
-      search
-        .getAll("label")
-        .map(parseLabel)
-        .filter(([key]) => key !== ""),
-    ),
+    labels: Object.fromEntries(labels.filter((text) => !isKeyless(text)).map(parseLabel)),
     text: search.get("q") ?? "",
+    wrong: [
+      ...words.filter((word) => !stateNames.some(({ id }) => id === word.toLowerCase())).map(wrongIn("state")),
+      ...labels.filter(isKeyless).map(wrongIn("label")),
+    ],
   };
+}
+
+function wrongIn(field: WrongCondition["field"]): (value: string) => WrongCondition {
+  return (value) => ({ field, value });
+}
+
+/** What is wrong with a query, in words; empty: nothing. */
+export function wrongWords({ wrong }: JobQuery): string {
+  return wrong.map(({ field, value }) => `${field} ${value}`).join(", ");
 }
 
 /** The parameters of the URL for a query; undefined: none of that name. */
 export function queryParameters(query: JobQuery): Record<string, string | readonly string[] | undefined> {
   const states = stateNames.filter(({ state }) => query.states.includes(state)).map(({ id }) => id);
+  const wrong = (field: WrongCondition["field"]) =>
+    query.wrong.filter((each) => each.field === field).map(({ value }) => value);
   return {
-    state: states.join(",") || undefined,
+    state: [...states, ...wrong("state")].join(",") || undefined,
     type: query.type || undefined,
     worker: query.worker || undefined,
-    label: Object.entries(query.labels).map(([key, value]) => labelWords(key, value)),
+    label: [...Object.entries(query.labels).map(([key, value]) => labelWords(key, value)), ...wrong("label")],
     q: query.text || undefined,
   };
 }
 
-/** The query in the form of the contract. */
-export function queryFilter(query: JobQuery): JobFilter {
+/** The query in the form of the contract, which has no place for what is not understood. */
+function queryFilter(query: JobQuery): JobFilter {
   const { states, type, worker, labels, text } = query;
   return create(JobFilterSchema, {
     states: [...states],
@@ -84,13 +109,15 @@ export function queryFilter(query: JobQuery): JobFilter {
 
 /** A test for one query, made once for many jobs. The server asks the same one. */
 export function queryTest(query: JobQuery): (job: JobRecord) => boolean {
-  return jobFilter(queryFilter(query));
+  return query.wrong.length > 0 ? () => false : jobFilter(queryFilter(query));
 }
 
 /** One condition of a query, and the query without it. */
 export interface QueryChip {
   readonly field: string;
   readonly value: string;
+  /** It is not understood. */
+  readonly wrong?: boolean;
   readonly without: JobQuery;
 }
 
@@ -105,6 +132,8 @@ export function queryChips(query: JobQuery): QueryChip[] {
     const labels = Object.fromEntries(Object.entries(query.labels).filter(([other]) => other !== key));
     chips.push({ field: "label", value: labelWords(key, value), without: { ...query, labels } });
   }
+  for (const each of query.wrong)
+    chips.push({ ...each, wrong: true, without: { ...query, wrong: query.wrong.filter((other) => other !== each) } });
   return chips;
 }
 
