@@ -159,8 +159,9 @@ export class CommandRun {
     return program;
   }
 
-  #cwd(): string {
+  #cwd(): string | undefined {
     const { cwd = "" } = this.#parameters;
+    if (cwd === "") return undefined;
     return resolve(cwd === "~" || cwd.startsWith("~/") ? homedir() + cwd.slice(1) : cwd);
   }
 

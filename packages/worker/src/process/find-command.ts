@@ -15,16 +15,16 @@ export class CannotStart extends Error {
 
 /**
  * Where the command's file is, looked for as a shell does: a name with a slash from the working folder on, any other in PATH. Throws
- * CannotStart, also if the working folder is none.
+ * CannotStart, also if the working folder is none. Without one it is that of this process, which may have been removed.
  */
-export function findCommand(name: string, cwd: string, env: Readonly<Record<string, string>>): string {
-  checkFolder(cwd);
+export function findCommand(name: string, cwd: string | undefined, env: Readonly<Record<string, string>>): string {
+  if (cwd !== undefined) checkFolder(cwd);
   if (name === "") throw new CannotStart(127, "the command's name is empty");
   if (name.includes("\0")) throw new CannotStart(127, "the command's name holds a zero byte");
   const path = env.PATH ?? "/usr/local/bin:/usr/bin:/bin";
   const candidates = name.includes("/")
-    ? [resolve(cwd, name)]
-    : path.split(delimiter).map((folder) => resolve(cwd, join(folder, name)));
+    ? [from(cwd, name)]
+    : path.split(delimiter).map((folder) => from(cwd, join(folder, name)));
   let unusable: string | undefined;
   for (const candidate of candidates) {
     const fault = faultOf(candidate);
@@ -38,6 +38,11 @@ export function findCommand(name: string, cwd: string, env: Readonly<Record<stri
       ? `no such command: there is no file ${candidates[0] ?? name}`
       : `no such command: ${name} is in no folder of PATH`,
   );
+}
+
+/** Without a folder the system itself looks from where this process is. */
+function from(cwd: string | undefined, path: string): string {
+  return cwd === undefined ? path : resolve(cwd, path);
 }
 
 function checkFolder(cwd: string): void {

@@ -1,9 +1,13 @@
 import type { Program } from "./program.ts";
 
+/** After these nothing of a line is left at a terminal: Ctrl-D, line feed, carriage return. */
+const lineEnds: ReadonlySet<number> = new Set([4, 10, 13]);
+
 /** The input of a program, into which more than one may write. */
 export class ProgramInput {
   readonly #program: Program;
   #open = true;
+  #isInLine = false;
 
   constructor(program: Program) {
     this.#program = program;
@@ -21,6 +25,8 @@ export class ProgramInput {
    */
   async write(bytes: Uint8Array): Promise<boolean> {
     if (!this.#open) return false;
+    const last = bytes.at(-1);
+    if (last !== undefined) this.#isInLine = !lineEnds.has(last);
     return new Promise((resolve) => this.#program.input.write(bytes, (error) => resolve(!error)));
   }
 
@@ -28,7 +34,7 @@ export class ProgramInput {
   end(): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#program.endInput();
+    this.#program.endInput(this.#isInLine);
   }
 
   /** The program has ended: whoever waits in `write` waits no longer. */

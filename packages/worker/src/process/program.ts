@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { Socket } from "node:net";
+import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { CannotStart, findCommand } from "./find-command.ts";
 import { closeAll, makePipes, type PipeEnds } from "./real-pipes.ts";
@@ -9,13 +10,13 @@ import { closeAll, makePipes, type PipeEnds } from "./real-pipes.ts";
 export interface ProgramOptions {
   /** The program and its arguments; no shell sees them. */
   readonly command: readonly string[];
-  /** Absolute. */
-  readonly cwd: string;
+  /** Absolute. Undefined: where this process is, also if that folder was removed. */
+  readonly cwd: string | undefined;
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** How a program ended: by itself, or by a signal. */
-export type ProgramExit = { readonly code: number } | { readonly signal: NodeJS.Signals };
+/** How a program ended: by itself, or by a signal, whose name is `signal 40` where the system has none. */
+export type ProgramExit = { readonly code: number } | { readonly signal: string; readonly number: number };
 
 /** A running program, leader of a session and a process group of its own. */
 export interface Program {
@@ -23,8 +24,8 @@ export interface Program {
   readonly outputs: readonly ProgramOutput[];
   /** Its input. May fail with EPIPE, when the program has closed it. */
   readonly input: Writable;
-  /** Says that no input follows. */
-  readonly endInput: () => void;
+  /** Says that no input follows. `isInLine`: what was written last did not end its line. */
+  readonly endInput: (isInLine: boolean) => void;
   readonly exited: Promise<ProgramExit>;
   /** Tells a program with a terminal that the window has another size. */
   readonly resize?: (size: { readonly columns: number; readonly rows: number }) => void;
@@ -72,9 +73,17 @@ export async function startProgram({ command, cwd, env }: ProgramOptions): Promi
   }
 }
 
+/** The end of a program by a signal, from its number. */
+export function endBySignal(number: number): ProgramExit {
+  const found = Object.entries(constants.signals).find(([, each]) => each === number);
+  return { signal: found?.[0] ?? `signal ${number}`, number };
+}
+
 function exitOf(child: ChildProcess): Promise<ProgramExit> {
   return new Promise((resolve) => {
-    child.once("exit", (code, signal) => resolve(signal ? { signal } : { code: code ?? 0 }));
+    child.once("exit", (code, signal) =>
+      resolve(signal ? endBySignal(constants.signals[signal]) : { code: code ?? 0 }),
+    );
   });
 }
 

@@ -1,8 +1,7 @@
 import { createRequire } from "node:module";
-import { constants } from "node:os";
 import { ReadStream } from "node:tty";
 import { CannotStart, findCommand } from "./find-command.ts";
-import type { Program, ProgramExit, ProgramOptions } from "./program.ts";
+import { endBySignal, type Program, type ProgramExit, type ProgramOptions } from "./program.ts";
 
 /** A terminal's size, in characters. */
 export interface WindowSize {
@@ -28,8 +27,9 @@ interface PtyBinary {
   resize(fd: number, columns: number, rows: number): void;
 }
 
-/** Ctrl-D: what a terminal takes for the end of input at the beginning of a line. */
+/** Ctrl-D: a terminal takes it for the end of input at the beginning of a line; within one it hands over what has been typed. */
 const endOfInput = Uint8Array.of(4);
+const endOfLineAndInput = Uint8Array.of(4, 4);
 
 /**
  * Starts a program on a terminal of its own (a pty): it prints to one stream, with CRLF at the ends of lines, as it would for a person.
@@ -51,7 +51,8 @@ export async function startOnTerminal(options: ProgramOptions, size: WindowSize)
     file,
     args,
     Object.entries(env).map(([key, value]) => `${key}=${value}`),
-    cwd,
+    // Empty: where this process is.
+    cwd ?? "",
     size.columns,
     size.rows,
     // The same user and group.
@@ -59,14 +60,14 @@ export async function startOnTerminal(options: ProgramOptions, size: WindowSize)
     -1,
     true,
     helperPath,
-    (code, signal) => resolveExit(signal > 0 ? { signal: signalName(signal) } : { code }),
+    (code, signal) => resolveExit(signal > 0 ? endBySignal(signal) : { code }),
   );
   const terminal = new ReadStream(fd);
   return {
     pid,
     outputs: [{ source: "stdout", stream: terminal }],
     input: terminal,
-    endInput: () => void terminal.write(endOfInput),
+    endInput: (isInLine) => void terminal.write(isInLine ? endOfLineAndInput : endOfInput),
     exited,
     resize: ({ columns, rows }) => {
       if (columns > 0 && rows > 0 && !terminal.destroyed) binary.resize(fd, columns, rows);
@@ -92,9 +93,4 @@ function loadBinary(): { binary: PtyBinary; helperPath: string } {
       { cause: error },
     );
   }
-}
-
-function signalName(number: number): NodeJS.Signals {
-  const found = Object.entries(constants.signals).find(([, each]) => each === number);
-  return (found?.[0] ?? "SIGKILL") as NodeJS.Signals;
 }

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { RunMode } from "@signalbox/protocol";
 import { leverOf, roomForTests } from "../room-for-tests.ts";
+import { listSpools, readSpool } from "../spool/left-spools.ts";
 import { linuxProcesses } from "./processes-linux.ts";
 import type { RunCommandOptions } from "./run-command.ts";
 import { isAlive } from "./tree-for-tests.ts";
@@ -186,6 +187,32 @@ test("without any server the end says so, 5 s after the command's", async () => 
   );
 });
 
+test("a command that ends with its spool full leaves all of it there, and its end", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "full-spool-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const print = `yes ${"x".repeat(100)} | head -n 11300; exit 6`;
+  const supervised = supervise(["sh", "-c", print], { ...away, spool: { folder, bytes: 1024 * 1024 } });
+  expect(await supervised.code).toBe(6);
+  expect(supervised.stderr()).toMatch(/the last 1.. MB of the output are kept here/);
+  const [spool] = await listSpools(folder);
+  const [left] = await readSpool(spool?.path ?? "");
+  expect(left?.note?.end).not.toBe("");
+  expect(left?.nextLine).toBe(11_301);
+});
+
+test("a command runs although the folder where it is run was removed", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "signalbox-removed-"));
+  const there = `cd '${folder}' && rmdir '${folder}' && exec "$@"`;
+  const child = spawn("sh", ["-c", there, "sh", process.execPath, main, "sh", "-c", "echo here; exit 4"], {
+    env: { ...process.env, SIGNALBOX_RUN_OPTIONS: JSON.stringify({ url: room.server.url, token: room.server.token }) },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let out = "";
+  child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
+  const [code] = (await once(child, "close")) as [number | null];
+  expect({ code, out }).toEqual({ code: 4, out: "here\n" });
+});
+
 test("Ctrl+Z stops the command with all its processes and the supervisor, and fg continues them", async () => {
   const supervised = supervise([
     "bash",
@@ -354,6 +381,20 @@ test("input into a terminal is typed, and its end is Ctrl+D", async () => {
   await vi.waitFor(() => expect(supervised.stdout()).toContain("got hello\r\n"), patient);
   supervised.child.stdin?.end();
   expect(await supervised.code).toBe(0);
+});
+
+test("input that ends within a line ends at a terminal, too", async () => {
+  const supervised = supervise(["cat"], { stdio: "pipe", tty: true });
+  supervised.child.stdin?.end("one\ntwo");
+  expect(await supervised.code).toBe(0);
+  expect(supervised.stdout()).toMatch(/one\r\n.*two/s);
+});
+
+test("at a terminal a signal without a name is told by its number", async () => {
+  const supervised = supervise(["bash", "-c", "kill -40 $$"], { tty: true });
+  expect(await supervised.code).toBe(168);
+  const attempt = room.server.firstStarted;
+  await vi.waitFor(() => expect(attempt?.report?.end?.signal).toBe("signal 40"), patient);
 });
 
 test("Ctrl+C ends a command that the room has paused", async () => {
