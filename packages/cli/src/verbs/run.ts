@@ -3,7 +3,7 @@ import type { SpoolOptions, WhenFull } from "@signalbox/worker";
 import { findAddress } from "../address.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
-import { parseLabels } from "../labels.ts";
+import { checkDescription, parseLabels } from "../labels.ts";
 import { sanitise } from "../sanitise.ts";
 
 export interface RunOptions {
@@ -47,14 +47,16 @@ export async function run(
   command: string[],
   options: RunOptions,
 ): Promise<number> {
+  const labels = parseLabels(options.label ?? []);
+  checkDescription(options.name ?? "", labels);
   const { urls, storedToken } = await findAddress(common.url, env);
-  const { name, tty, progress, grace, leave, keepInputOpen, label } = options;
+  const { name, tty, progress, grace, leave, keepInputOpen } = options;
   try {
     const { exitCode } = await runCommand({
       command,
       url: urls,
       progress,
-      labels: parseLabels(label ?? []),
+      labels,
       ...(storedToken === undefined ? {} : { token: storedToken }),
       ...(name === undefined ? {} : { name }),
       ...(tty === undefined ? {} : { tty }),

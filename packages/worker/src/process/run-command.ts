@@ -3,7 +3,7 @@ import { hostname, userInfo } from "node:os";
 import { readConnectConfig, type ConnectOptions } from "../config.ts";
 import { readRedaction, type RedactOptions } from "../redaction/redact-options.ts";
 import { argumentSecrets } from "../redaction/secret-values.ts";
-import { readSpoolConfig, type SpoolOptions } from "../spool/spool-config.ts";
+import type { SpoolOptions } from "../spool/spool-config.ts";
 import { startWorker } from "../start-worker.ts";
 import type { StartedHere, Worker } from "../worker.ts";
 import { exitCodeOf } from "./command-end.ts";
@@ -63,6 +63,8 @@ const leaveMs = 1000;
 const mostHeld = 100;
 /** Larger parameters than that are not taken by the server. */
 const longestRecordedBytes = 32 * 1024;
+/** The same for the name and the value of a label, characters; a mask may be longer than what it stands for. */
+const longestName = 200;
 
 /**
  * Runs a command in this process's terminal, and puts it into the room: starts it at once, whether or not a server is there, ends when it
@@ -78,6 +80,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   const masked = (text: string) => redactor.text(text);
   const maskedCommand = command.map(masked);
   // While the command has the whole terminal, nothing else may be written there.
+  const cwd = currentFolder();
   const held = new HeldBack(tty && process.stdin.isTTY);
   const notice = (message: string) => held.do(() => say(message));
   let exitCode = 126;
@@ -88,7 +91,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     type: "run",
     pinned: true,
     command,
-    cwd: process.cwd(),
+    ...(cwd === undefined ? {} : { cwd }),
     guard: new Guard(notice),
     local: {
       stdin: process.stdin,
@@ -107,7 +110,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     ...options,
     redact,
     workerId: workerId(),
-    metadata: maskedValues({ ...readConnectConfig(options).metadata, ...whereabouts() }, masked),
+    metadata: maskedValues({ ...readConnectConfig(options).metadata, ...whereabouts(cwd) }, masked),
     labels: {},
     transient: true,
     slots: 1,
@@ -119,11 +122,14 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
     },
   });
   const started = worker.startHere("run", {
-    name: options.name === undefined ? commandName(maskedCommand) : masked(options.name),
-    ...(labels ? { labels: maskedValues(labels, masked) } : {}),
+    name:
+      options.name === undefined
+        ? commandName(maskedCommand)
+        : masked(options.name).slice(0, longestName).toWellFormed(),
+    ...(labels ? { labels: maskedValues(labels, (value) => masked(value).slice(0, longestName)) } : {}),
     parameters: {
       command: recorded(maskedCommand),
-      cwd: masked(process.cwd()),
+      ...(cwd === undefined ? {} : { cwd: masked(cwd) }),
       tty,
       progress,
       leave,
@@ -140,10 +146,7 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   await started.settled;
   held.release();
   const fault = await delivery(started, signals, wasLinked ? deliverMs : deliverWithoutLinkMs);
-  if (fault !== undefined) {
-    const isKept = readSpoolConfig(options.spool) !== undefined;
-    notice(`the room does not have all of it: ${fault}; ${missing(worker.bufferedBytes, isKept)}`);
-  }
+  if (fault) notice(faultWords(fault, jobId !== undefined, worker));
   await closed(worker);
   signals.close();
   return { exitCode, jobId, delivered: fault === undefined };
@@ -169,22 +172,30 @@ class HeldBack {
   }
 }
 
+/** Why the server does not have everything. */
+interface Fault {
+  readonly reason: string;
+  /** It never will, and what it does not have is dropped. */
+  readonly isFinal: boolean;
+}
+
 /** Waits until the server has everything. Returns why it has not, if so. */
-async function delivery(started: StartedHere, signals: LocalSignals, ms: number): Promise<string | undefined> {
+async function delivery(started: StartedHere, signals: LocalSignals, ms: number): Promise<Fault | undefined> {
   let stopListening: () => void = () => undefined;
   let timer: NodeJS.Timeout | undefined;
-  const interrupted = new Promise<string>((resolve) => {
+  const interrupted = new Promise<Fault>((resolve) => {
     stopListening = signals.listen((signal) => {
       if (signal === "SIGTSTP") process.kill(process.pid, "SIGSTOP");
-      else if (signal !== "SIGCONT") resolve(`${signal} ended the wait for the server`);
+      else if (signal !== "SIGCONT") resolve({ reason: `${signal} ended the wait for the server`, isFinal: false });
     });
   });
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(() => resolve(`the server did not confirm the end of the output within ${ms / 1000} s`), ms);
+  const late = new Promise<Fault>((resolve) => {
+    const reason = `the server did not confirm the end of the output within ${ms / 1000} s`;
+    timer = setTimeout(() => resolve({ reason, isFinal: false }), ms);
   });
   const ended = started.ended.then(
     () => undefined,
-    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    (error: unknown) => ({ reason: error instanceof Error ? error.message : String(error), isFinal: true }),
   );
   try {
     return await Promise.race([ended, interrupted, late]);
@@ -194,12 +205,24 @@ async function delivery(started: StartedHere, signals: LocalSignals, ms: number)
   }
 }
 
-function missing(bytes: number, isKept: boolean): string {
+function faultWords({ reason, isFinal }: Fault, isKnown: boolean, worker: Worker): string {
+  if (isFinal && !isKnown) return `the room has nothing of it: ${reason}`;
+  const rest = isFinal ? "what it does not have is dropped" : missing(worker.bufferedBytes, worker.spooledBytes);
+  return `the room does not have all of it: ${reason}; ${rest}`;
+}
+
+/** What the server does not have, of which `kept` bytes are in the spool. */
+function missing(bytes: number, kept: number): string {
+  const lost = bytes - kept;
   if (bytes === 0) return "only the end is missing";
-  const amount = bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
-  return isKept
-    ? `the last ${amount} of the output are kept here: the next signalbox run delivers them, or signalbox spool deliver`
-    : `the last ${amount} of the output are missing`;
+  const where = "the next signalbox run to that server delivers them, or signalbox spool deliver";
+  if (kept === 0) return `the last ${amountOf(lost)} of the output are missing`;
+  if (lost === 0) return `the last ${amountOf(kept)} of the output are kept here: ${where}`;
+  return `the last ${amountOf(lost)} of the output are missing, and ${amountOf(kept)} before them are kept here: ${where}`;
+}
+
+function amountOf(bytes: number): string {
+  return bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KB` : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 
 /** Leaves the room. What is not delivered by now will not be. */
@@ -218,9 +241,19 @@ function workerId(): string {
   return `run:${host.slice(0, 60)}:${process.pid}:${randomBytes(3).toString("hex")}`;
 }
 
+/** Where this process is; undefined if that folder was removed, which keeps no program from running. */
+function currentFolder(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Where a command runs, for people. */
-function whereabouts(): Record<string, string> {
-  const facts: Record<string, string> = { host: hostname(), pid: String(process.pid), cwd: process.cwd() };
+function whereabouts(cwd: string | undefined): Record<string, string> {
+  const facts: Record<string, string> = { host: hostname(), pid: String(process.pid) };
+  if (cwd !== undefined) facts.cwd = cwd;
   try {
     facts.user = userInfo().username;
   } catch {
