@@ -139,7 +139,8 @@ class Verification {
     }
     if (this.#signal.aborted) return;
     fault = fault ? await this.#placed(topic, fault) : this.#end(last, from, anchors[next]);
-    this.#unchained += chain.unchained;
+    // What was emptied looks like an entry of a time without chains.
+    if (!fault) this.#unchained += chain.unchained;
     // Of `audit` it is the note of where it ended, which is no anchor.
     if (topic !== auditTopic) this.#anchored += next;
     this.topicsDone++;

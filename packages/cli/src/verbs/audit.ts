@@ -100,10 +100,12 @@ function verdictLines(out: Output, verdict: AuditVerdict): string[] {
   const anchored =
     verdict.anchors > 0n
       ? `${plural(Number(verdict.anchors), "anchor")} compared, the newest of ${moment(Number(verdict.anchoredAtUs))}.`
-      : "There is no anchor yet: ends that were cut off cannot be seen.";
+      : `${verdict.intact ? "There is no anchor yet" : "No anchor is left"}: ends that were cut off cannot be seen.`;
   const old =
     verdict.unchainedEntries > 0n
-      ? [`${plural(Number(verdict.unchainedEntries), "entry", "entries")} of older servers are not chained.`]
+      ? [
+          `${plural(Number(verdict.unchainedEntries), "entry of an older server is", "entries of older servers are")} not chained.`,
+        ]
       : [];
   if (verdict.intact) return [`${out.paint("green", "Intact")}: every chain holds. ${anchored}`, ...old];
   return [
