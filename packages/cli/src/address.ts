@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { dataFolder, parseAddresses, readConnectConfig } from "@signalbox/worker/config";
+import { dataFolder, parseAddresses, readConnectConfig, UnusableToken } from "@signalbox/worker/config";
 import { CliError, exitCodes, usageError } from "./exit-codes.ts";
 import { readLogin } from "./login-file.ts";
 
@@ -28,7 +28,7 @@ type Env = Readonly<Record<string, string | undefined>>;
  */
 export async function findAddress(urlOption: string | undefined, env: Env): Promise<Address> {
   const login = await readLogin(env);
-  const given = urlOption ?? (env.SIGNALBOX_URL || undefined);
+  const given = urlOption || env.SIGNALBOX_URL || undefined;
   const local = await readServerFile(dataFolder(env));
   const here = local?.workerUrl;
   const url = given ?? (env.SIGNALBOX_DATA ? here : (login?.url ?? here));
@@ -36,7 +36,8 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
   const stored = token && url !== undefined && isOneServer(url, token.url) ? token.token : undefined;
   let config;
   try {
-    config = readConnectConfig({ ...(url ? { url } : {}), ...(stored ? { token: stored } : {}), workerId: "cli" }, env);
+    const kept = stored ? { token: stored, tokenFrom: "signalbox login" } : {};
+    config = readConnectConfig({ ...(url ? { url } : {}), ...kept, workerId: "cli" }, env);
   } catch (error) {
     throw usageError(error instanceof Error ? sentence(error.message) : String(error), "Set --url or SIGNALBOX_URL.");
   }
@@ -46,19 +47,16 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
     urls: config.urls,
     operatorUrl: here && isOneServer(words, here) ? local.operatorUrl : undefined,
     storedToken: stored,
-    tokenFrom: stored
-      ? "signalbox login"
-      : env.SIGNALBOX_TOKEN
-        ? "SIGNALBOX_TOKEN"
-        : env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token"),
+    tokenFrom: config.tokenFrom,
     readToken: async () => {
       try {
         return await config.readToken();
       } catch (error) {
-        const sought = env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token");
         throw new CliError(
           exitCodes.notAllowed,
-          `No token for ${words}: ${sought} cannot be read.`,
+          error instanceof UnusableToken
+            ? sentence(error.message)
+            : `No token for ${words}: ${config.tokenFrom} cannot be read.`,
           "Sign in with: signalbox login URL. Or set SIGNALBOX_TOKEN or SIGNALBOX_TOKEN_FILE.",
           { cause: error },
         );

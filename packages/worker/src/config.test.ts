@@ -51,6 +51,13 @@ describe("where a worker finds its server", () => {
     expect(await readConnectConfig({}, { SIGNALBOX_DATA: folder }).readToken()).toBe("in the folder");
   });
 
+  test.each(["bad\ntok", "тест"])("names where what is no token comes from, and never shows it", async (token) => {
+    const config = readConnectConfig({}, { SIGNALBOX_TOKEN: token });
+    const said = await config.readToken().catch(String);
+    expect(said).toMatch(/^UnusableToken: the token from SIGNALBOX_TOKEN cannot be one/);
+    expect(said).not.toContain(token);
+  });
+
   test("is looked for again each time, and where it was looked for is said", async () => {
     const config = readConnectConfig({}, { SIGNALBOX_DATA: folder });
     await expect(config.readToken()).rejects.toThrow(`make ${join(folder, "token")} readable`);

@@ -14,6 +14,8 @@ export interface ConnectOptions {
   readonly url?: string | readonly string[];
   /** Default: SIGNALBOX_TOKEN, else the file SIGNALBOX_TOKEN_FILE, else the file `token` in the data folder SIGNALBOX_DATA (~/.signalbox). */
   readonly token?: string;
+  /** Where `token` comes from, for people. Default: its options. */
+  readonly tokenFrom?: string;
   /** Stable name; two processes with one name push each other out. Default: SIGNALBOX_WORKER_ID, else POD_NAME, else host and process. */
   readonly workerId?: string;
   /** Default: POD_NAME, POD_NAMESPACE and NODE_NAME as pod_name, namespace and node. */
@@ -26,9 +28,11 @@ export interface ConnectConfig {
   readonly urls: readonly [string, ...string[]];
   readonly workerId: string;
   readonly metadata: Record<string, string>;
+  /** Where the token comes from, for people: a variable, or a file. */
+  readonly tokenFrom: string;
   /**
    * Reads the token; called for each connection, because a server that starts for the first time makes it and another one has another.
-   * Rejects with a message that says where it was looked for.
+   * Rejects with a message that says where it was looked for, or with UnusableToken.
    */
   readToken(): Promise<string>;
 }
@@ -46,8 +50,13 @@ export function readConnectConfig(options: ConnectOptions, env: Env = process.en
     urls,
     workerId,
     metadata: { ...(options.metadata ?? kubernetesMetadata(env)) },
-    readToken: tokenReader(options, env),
+    ...tokenSource(options, env),
   };
+}
+
+/** What was given as a token cannot be one. The message says where it comes from, and never shows it. */
+export class UnusableToken extends Error {
+  override readonly name = "UnusableToken";
 }
 
 function kubernetesMetadata(env: Env): Record<string, string> {
@@ -55,17 +64,34 @@ function kubernetesMetadata(env: Env): Record<string, string> {
   return Object.fromEntries(Object.entries(named).filter((entry): entry is [string, string] => Boolean(entry[1])));
 }
 
-function tokenReader(options: ConnectOptions, env: Env): () => Promise<string> {
+function tokenSource(options: ConnectOptions, env: Env): Pick<ConnectConfig, "tokenFrom" | "readToken"> {
   const given = options.token ?? env.SIGNALBOX_TOKEN;
-  if (given) return () => Promise.resolve(given);
+  if (given) {
+    const tokenFrom = options.token ? (options.tokenFrom ?? "its options") : "SIGNALBOX_TOKEN";
+    // In a promise, so that it is told where all faults of tokens are.
+    return { tokenFrom, readToken: () => Promise.resolve().then(() => usable(given, tokenFrom)) };
+  }
   const path = env.SIGNALBOX_TOKEN_FILE || join(dataFolder(env), "token");
-  return async () => {
+  const readToken = async () => {
+    let text;
     try {
-      return (await readFile(path, "utf8")).trim();
+      text = await readFile(path, "utf8");
     } catch (error) {
       throw new Error(`no token: give one, or set SIGNALBOX_TOKEN, or make ${path} readable`, { cause: error });
     }
+    return usable(text.trim(), path);
   };
+  return { tokenFrom: path, readToken };
+}
+
+/** A token goes out in a header, which does not take every character. */
+function usable(token: string, from: string): string {
+  if (/^[\x20-\x7e]+$/.test(token)) return token;
+  throw new UnusableToken(
+    token === ""
+      ? `the token from ${from} is empty`
+      : `the token from ${from} cannot be one: it holds a line end or another character that no token has`,
+  );
 }
 
 /** The server's data folder: SIGNALBOX_DATA, or ~/.signalbox. */

@@ -40,6 +40,8 @@ export interface LinkEnd {
   readonly wasOpen: boolean;
   /** Another process has taken the worker's name. */
   readonly replaced: boolean;
+  /** The server does not accept the token. */
+  readonly isRefused: boolean;
 }
 
 /** One link to the server: an HTTP/2 session over a connection of its own, the Connect stream on it, and room for PushLogs streams. Used once. */
@@ -108,6 +110,7 @@ export class Connection {
   async run(hello: Hello, outbox: Outbox, handlers: ConnectionHandlers): Promise<LinkEnd> {
     const { signal } = this.#controller;
     let replaced = false;
+    let isRefused = false;
     let heartbeat: NodeJS.Timeout | undefined;
     const silence = new Silence(this.#silenceMs, () =>
       this.close(`no word from the server for ${this.#silenceMs / 1000} s`),
@@ -130,6 +133,7 @@ export class Connection {
       this.#reason ??= "the server has hung up";
     } catch (error) {
       const { code, rawMessage } = ConnectError.from(error);
+      isRefused = this.#reason === undefined && code === Code.Unauthenticated;
       replaced = this.#reason === undefined && this.#isWelcome && code === Code.FailedPrecondition;
       // What Node says of a peer that answers in HTTP/1.1.
       this.#reason ??= /^Protocol error$/i.test(rawMessage)
@@ -141,7 +145,7 @@ export class Connection {
       this.#controller.abort();
       this.#session.abort();
     }
-    return { reason: this.#reason, replaced, wasOpen: this.#isWelcome };
+    return { reason: this.#reason, replaced, isRefused, wasOpen: this.#isWelcome };
   }
 
   /** What goes up: the hello, and after the welcome whatever there is to say. */

@@ -127,10 +127,14 @@ export class LinkKeeper {
       this.#connection = connection;
       const end = await connection.run(this.#host.hello(), this.#host.outbox, this.#host.handlers);
       if (!end.wasOpen) this.#dialer.failed(dialed);
-      return end;
+      if (!end.isRefused) return end;
+      return {
+        ...end,
+        reason: `the server does not accept the token from ${this.#config.tokenFrom}: give the right one`,
+      };
     } catch (error) {
       dialed?.socket.destroy();
-      return { reason: messageOf(error), replaced: false, wasOpen: false };
+      return { reason: messageOf(error), replaced: false, isRefused: false, wasOpen: false };
     } finally {
       this.#connection = undefined;
     }

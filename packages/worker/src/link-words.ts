@@ -43,7 +43,9 @@ export class LinkWords {
     if (!isDue) return;
     const often = this.#untold > 0 ? ` (it broke ${this.#untold} more times since that was said last)` : "";
     const head = address ? `the link to ${address} is lost` : `no link to ${this.#server}`;
-    this.#say(`${head}: ${reason}; the next try is ${soon(delayMs)}, and lines wait here${often}`);
+    this.#say(
+      `${head}: ${reason.replace(/[.\s]+$/, "")}; the next try is ${soon(delayMs)}, and lines wait here${often}`,
+    );
     this.#toldAtMs = nowMs;
     this.#toldReason = reason;
     this.#isTold = true;

@@ -142,7 +142,9 @@ describe("the link of a worker", () => {
     });
     workers.push(worker);
     await server.until(() => worker.state.kind === "backing-off", "it backs off");
-    expect(worker.state).toMatchObject({ reason: expect.stringContaining("wrong token") as string });
+    expect(worker.state).toMatchObject({
+      reason: expect.stringContaining("does not accept the token from its options") as string,
+    });
     server.token = token;
     await server.until(() => worker.state.kind === "open", "it connects");
   });

@@ -49,7 +49,7 @@ export async function run(
 ): Promise<number> {
   const labels = parseLabels(options.label ?? []);
   checkDescription(options.name ?? "", labels);
-  const { urls, storedToken } = await findAddress(common.url, env);
+  const { urls, storedToken, tokenFrom } = await findAddress(common.url, env);
   const { name, tty, progress, grace, leave, keepInputOpen } = options;
   try {
     const { exitCode } = await runCommand({
@@ -57,7 +57,7 @@ export async function run(
       url: urls,
       progress,
       labels,
-      ...(storedToken === undefined ? {} : { token: storedToken }),
+      ...(storedToken === undefined ? {} : { token: storedToken, tokenFrom }),
       ...(name === undefined ? {} : { name }),
       ...(tty === undefined ? {} : { tty }),
       ...(grace === undefined ? {} : { graceSeconds: grace / 1000 }),

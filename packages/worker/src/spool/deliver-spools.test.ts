@@ -49,6 +49,7 @@ function link(name: string, storeId = "store"): AbortController {
     urls: ["http://127.0.0.1:9"],
     workerId: name,
     metadata: {},
+    tokenFrom: "its options",
     readToken: () => Promise.resolve("token"),
   };
   const spool = { folder, bytes: 1024 * 1024, whenFull: "wait" as const };
