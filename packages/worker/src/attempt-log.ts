@@ -88,7 +88,7 @@ export class AttemptLog {
       {
         files: spool?.files,
         mayKeep: () => budget.mayKeep,
-        mayWrite: () => !budget.isSpoolFull,
+        mayWrite: () => !budget.isSpoolFull || (this.#closed && budget.maySpoolLast),
         changed: () => this.#settle(),
         onTrouble: (reason) => spool?.trouble(reason),
         dropDetail: budget.dropDetail,
@@ -194,6 +194,9 @@ export class AttemptLog {
     this.#cutPartials((splitter) => splitter.startLine());
     this.#closed = true;
     clearTimeout(this.#partialTimer);
+    // What waited for room in the spool need not any more.
+    this.#flushNow();
+    this.#unacked.tryAgain();
     this.ready.ring();
     this.#checkDrained();
   }

@@ -25,6 +25,8 @@ export interface LineBudgetOptions {
   readonly drops?: boolean;
 }
 
+/** Above its bound the spool takes so much of jobs that have ended, bytes: what was in their pipes, and their end. */
+const lastBytes = 2 * 1024 * 1024;
 /** So much of the bound in memory may be lines that are in the spool, too. */
 const keptShare = 1 / 4;
 
@@ -73,6 +75,11 @@ export class LineBudget {
   /** Nothing more goes into the spool. */
   get isSpoolFull(): boolean {
     return this.#spoolBytes > 0 && this.#spooled >= this.#spoolBytes;
+  }
+
+  /** The lines of a job that has ended may go into the spool: nobody can wait for room any more. */
+  get maySpoolLast(): boolean {
+    return this.#spooled < this.#spoolBytes + lastBytes;
   }
 
   /** Lines that are in the spool may stay in memory, too. */

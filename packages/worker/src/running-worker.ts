@@ -151,6 +151,10 @@ export class RunningWorker implements Worker {
     return this.#budget.bytes;
   }
 
+  get spooledBytes(): number {
+    return this.#budget.spoolBytes;
+  }
+
   begin(): void {
     for (const notice of this.#redaction.notices) this.notice(notice);
     void this.#link.run().then(async () => {

@@ -50,6 +50,8 @@ export interface Worker {
   readonly running: number;
   /** Bytes of lines that the server has not acknowledged, all jobs together. */
   readonly bufferedBytes: number;
+  /** How many of them are in the spool, and outlive the process. */
+  readonly spooledBytes: number;
   /** Resolves when the worker is closed, be it by `stop` or because the server said so. */
   readonly closed: Promise<void>;
   /**

@@ -15,6 +15,8 @@ export class Pump {
   readonly #stream: Readable;
   #bytes = 0;
   #waits = false;
+  /** Nobody that counts writes any more: so many bytes are taken at most, and nothing waits. */
+  #limit: number | undefined;
 
   constructor(stream: Readable, take: (bytes: Buffer) => Promise<unknown> | undefined) {
     this.#stream = stream;
@@ -22,6 +24,11 @@ export class Pump {
     stream.on("data", (bytes: Buffer) => {
       this.#bytes += bytes.length;
       const room = take(bytes);
+      if (this.#limit !== undefined) {
+        room?.catch(() => undefined);
+        if (this.#bytes > this.#limit) stream.destroy();
+        return;
+      }
       if (!room) return;
       this.#waits = true;
       stream.pause();
@@ -38,12 +45,13 @@ export class Pump {
 
   /**
    * No process that counts can write any more: takes what is in the pipe, and closes it even if a process that does not count holds it
-   * open.
+   * open. It is little, and nobody is left to be held up: what `take` promises is not waited for, or the end of a program whose output
+   * has no room would never come.
    */
   async finish(): Promise<void> {
-    const limit = this.#bytes + afterEndBytes;
-    for (let before = -1; !this.#stream.destroyed;) {
-      if (!this.#waits && (this.#bytes === before || this.#bytes > limit)) break;
+    this.#limit = this.#bytes + afterEndBytes;
+    if (this.#waits) this.#stream.resume();
+    for (let before = -1; !this.#stream.destroyed && this.#bytes !== before;) {
       before = this.#bytes;
       await this.#within(quietMs);
     }

@@ -190,7 +190,8 @@ test("without any server the end says so, 5 s after the command's", async () => 
 test("a command that ends with its spool full leaves all of it there, and its end", async () => {
   const folder = mkdtempSync(join(tmpdir(), "full-spool-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const print = `yes ${"x".repeat(100)} | head -n 11300; exit 6`;
+  // What comes behind the first is printed when it has filled the spool.
+  const print = `x() { yes ${"x".repeat(100)} | head -n $1; }; x 10700; sleep 1; x 300; sleep 0.3; x 300; exit 6`;
   const supervised = supervise(["sh", "-c", print], { ...away, spool: { folder, bytes: 1024 * 1024 } });
   expect(await supervised.code).toBe(6);
   expect(supervised.stderr()).toMatch(/the last 1.. MB of the output are kept here/);
