@@ -19,11 +19,15 @@ export class MovedBefore extends Error {
     const beforeMs = receipt ? clickedMs - Number(receipt.acceptedAtUs) / 1000 : undefined;
     // Who came between the click and the server came at the same moment, as people see it.
     const ago = beforeMs === undefined ? "" : beforeMs < 50 ? " just before you" : ` ${duration(beforeMs)} before you`;
-    super(`${capital(who)} ${now?.value ? movedIt(now.value) : "moved it"}${ago}. Your click changed nothing.`);
+    super(
+      `${capital(who)} ${now?.value ? movedIt(now.value, receipt?.before) : "moved it"}${ago}. Your click changed nothing.`,
+    );
   }
 }
 
-function movedIt(value: LeverValue): string {
+function movedIt(value: LeverValue, before: LeverValue | undefined): string {
+  // Of parameters only those that differ are news.
+  if (value.value.case === "parameters") return didWhat(value, before);
   if (value.value.case !== "run") return didWhat(value);
   const { mode } = value.value.value;
   return mode === RunMode.PAUSE ? "paused it" : mode === RunMode.RUN ? "resumed it" : "cancelled it";

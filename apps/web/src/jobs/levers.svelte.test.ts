@@ -241,6 +241,41 @@ describe("parameters", () => {
     await expect.element(field).toHaveValue("/a\n/a");
   });
 
+  test("that somebody else set meanwhile are said with who and when, and the choice is theirs or mine on top", async () => {
+    room.setJob(running([parametersValue(before)]));
+    await open("/jobs/alpha");
+    await until(() => words(lever("Parameters")).includes("2 values"));
+    await userEvent.keyboard("e");
+    const field = page.getByRole("textbox", { name: /^Retries/ });
+    await userEvent.fill(field, "12");
+    const theirs = (retries: number, generation: bigint) => {
+      const value = parametersValue({ retries, folders: ["/b"] });
+      const more = { generation, value, actor: { name: "raj" }, state: ReceiptState.ACCEPTED, acceptedAtUs: nowUs() };
+      const levers = [
+        { generation: 1n, value: runValue(RunMode.RUN) },
+        { generation, value },
+      ];
+      room.setJob(running([], { spec: { generation, levers }, receipts: [more] }));
+    };
+    theirs(77, 2n);
+    const form = page.getByRole("dialog");
+    await expect
+      .element(form.getByText('Raj set parameters retries 10 → 77, folders ["/a"] → ["/b"] while this form was open.'))
+      .toBeVisible();
+    expect(words(document.querySelector(".news"))).toMatch(/ open\. \S+ m?s ago\./);
+    await expect.element(form.getByRole("button", { name: "Set parameters" })).toHaveAttribute("aria-disabled", "true");
+    await userEvent.click(form.getByRole("button", { name: "Keep mine on top" }));
+    await expect.element(form.getByText("was 77")).toBeVisible();
+    await expect.element(field).toHaveValue("12");
+    theirs(78, 3n);
+    await userEvent.click(form.getByRole("button", { name: "Take their values" }));
+    await expect.element(field).toHaveValue("78");
+    await userEvent.fill(field, "13");
+    await userEvent.click(form.getByRole("button", { name: "Set parameters" }));
+    await until(() => room.commands.length === 1);
+    expect(sent()[0]?.action.value).toEqual(parametersValue({ retries: 13, folders: ["/b"] }));
+  });
+
   test("that the worker refuses are written back, and the lever says with what the job runs on", async () => {
     room.setJob(
       running([], {

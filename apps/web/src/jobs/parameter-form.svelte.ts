@@ -65,6 +65,15 @@ export class ParameterForm {
     this.#faults = {};
   }
 
+  /** Takes over what was typed in the fields of another form of the same schema; the other fields stay as they are here. */
+  carry(typed: ParameterForm): void {
+    const own = allFields(this.fields);
+    for (const field of allFields(typed.fields)) {
+      const here = own.find(({ path }) => path === field.path);
+      if (here?.kind === field.kind && typed.isChanged(field)) this.#texts[field.path] = typed.text(field);
+    }
+  }
+
   /** The values as typed, or undefined where something is wrong, which `fault` then says. Values that have no field are kept. */
   read(): JsonObject | undefined {
     this.#faults = {};
