@@ -176,14 +176,15 @@ describe("a selection", () => {
     await until(() => words(bar()).startsWith("5 selected"));
   });
 
-  test("is paused at once, in one command to many; a refusal is said in the bar", async () => {
+  test("is paused without a sheet, in one command to many that all can undo while it is held; a refusal is said in the bar", async () => {
     await userEvent.keyboard("jjxJp");
     await until(() => room.bulksStarted.length === 1);
     expect(room.bulksStarted[0]).toMatchObject({
       selection: { jobs: { case: "ids", value: { ids: ["c", "b"] } } },
       command: plainCommand("pause"),
-      holdMs: 0,
+      holdMs: 5_000,
     });
+    expect(document.querySelector("dialog")).toBeNull();
     expect(room.commands).toEqual([]);
     room.onBulk = () => {
       throw new ConnectError("Nothing is left to do.", Code.FailedPrecondition);

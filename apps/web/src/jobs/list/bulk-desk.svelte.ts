@@ -1,6 +1,6 @@
 import type { JobRecord, JobType } from "@signalbox/protocol";
 import type { BulkRoom } from "./bulk-room.svelte.ts";
-import { bulkVerbs, countVerb, plainCommand, type BulkVerb } from "./bulk-verbs.ts";
+import { bulkHoldMs, bulkVerbs, countVerb, plainCommand, type BulkVerb } from "./bulk-verbs.ts";
 import { verbCommand, type CopyVerb } from "./copy-command.ts";
 import type { Selection } from "./selection.svelte.ts";
 
@@ -17,8 +17,8 @@ export interface DeskOf {
 }
 
 /**
- * What is done with a selection: what can be turned back acts at once, what cannot is shown first. A verb that would touch no job does
- * nothing.
+ * What is done with a selection. A verb whose counts the bar has already shown is given at once, others are shown first; a command to many
+ * is held for a while then, for everybody to undo. A verb that would touch no job does nothing.
  */
 export class BulkDesk {
   readonly #of: DeskOf;
@@ -59,7 +59,8 @@ export class BulkDesk {
 
   async #send(verb: "pause" | "resume", jobIds: readonly string[]): Promise<void> {
     try {
-      await this.#of.bulks.start(jobIds, plainCommand(verb), 0);
+      // One is not many: its lever is the way back.
+      await this.#of.bulks.start(jobIds, plainCommand(verb), jobIds.length > 1 ? bulkHoldMs : 0);
     } catch (error) {
       this.fault = `${bulkVerbs[verb].notDone}. ${error instanceof Error ? error.message : String(error)}`;
     }

@@ -12,6 +12,9 @@ import {
 import { graceMs } from "../commands.svelte.ts";
 import { currentAttempt, seenState, setting, wantedRun } from "../job-state.ts";
 
+/** How long a command to many is held, and everybody can undo it, milliseconds. */
+export const bulkHoldMs = 5_000;
+
 /** What can be asked of many jobs at once. */
 export const bulkVerbs = {
   pause: { verb: "Pause", doing: "pauses", done: "paused", notDone: "Not paused" },
