@@ -51,6 +51,11 @@ export class UnackedLines {
     return this.#inFlightBytes;
   }
 
+  /** How many chunks and gaps are not acknowledged. */
+  get count(): number {
+    return this.#runs.length;
+  }
+
   get isEmpty(): boolean {
     return this.#runs.length === 0;
   }
@@ -199,6 +204,19 @@ export class UnackedLines {
     }
     this.#bytes -= saved;
     return saved;
+  }
+
+  /** The number of the first line that the present stream has not had, at `line` or above it; undefined: there is none. */
+  firstUnsent(line: number): number | undefined {
+    return this.#runs.slice(this.#sent).find((run) => run.firstLine >= line)?.firstLine;
+  }
+
+  /** Forgets what the present stream has not had, from `line` on: a number that `firstUnsent` has said. */
+  forgetUnsent(line: number): void {
+    const index = this.#runs.findIndex((run, i) => i >= this.#sent && run.firstLine === line);
+    if (index < 0) return;
+    for (const run of this.#runs.splice(index)) this.#bytes -= bytesOf(run);
+    this.#nextLine = line;
   }
 
   /** Forgets everything. */

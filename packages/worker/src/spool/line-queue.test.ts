@@ -231,6 +231,32 @@ describe("lines in files", () => {
     await queue.close({ keepFiles: false });
   });
 
+  test.each([
+    { isSent: false, first: 1 },
+    { isSent: true, first: 41 },
+  ])("are dropped oldest first though they are in memory, too: from line $first on", async ({ isSent, first }) => {
+    const { queue, files } = openQueue();
+    queue.resume(1);
+    const door = new Door();
+    for (let line = 1; line <= 300; line++) {
+      queue.push(chunk(line, [`line ${line}`]));
+      if (line % 20 === 0) await settled(queue);
+      // What is on the wire stays.
+      if (isSent && line === 40) for (let run = queue.take(1e9); run; run = queue.take(1e9)) door.take(run);
+    }
+    const before = files.bytes;
+    expect(await queue.drop(before / 2, "drop-oldest")).toBeGreaterThan(before / 4);
+    expect(files.bytes).toBeLessThan(before * 0.75);
+    await takeAll({ take: (c) => queue.take(c), ack: (n) => queue.ack(n), isDone: () => queue.isEmpty }, door);
+    const [gap] = door.gaps;
+    // No part of a file is dropped.
+    expect(gap?.first).toBeGreaterThanOrEqual(first);
+    expect(gap?.first).toBeLessThan(first + 10);
+    expect(door.gaps.length).toBe(1);
+    expect(door.lines.size + (gap?.count ?? 0)).toBe(300);
+    await queue.close({ keepFiles: false });
+  });
+
   test("that are dropped for long are one gap and one file", async () => {
     const { queue, files } = openQueue({ kept: false, writes: true });
     queue.resume(1);

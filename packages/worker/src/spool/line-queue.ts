@@ -2,6 +2,7 @@ import { GapCause } from "@signalbox/protocol";
 import { messageOf } from "../errors.ts";
 import { LinesUnknown, UnackedLines, type ChunkRun, type GapRun, type LineRun } from "../unacked-lines.ts";
 import type { AttemptFiles, FilePosition, Segment } from "./attempt-files.ts";
+import { HEAD_BYTES } from "./records.ts";
 import { corruptGap } from "./segment-runs.ts";
 import type { WhenFull } from "./spool-config.ts";
 import { withoutDebug } from "./without-debug.ts";
@@ -47,6 +48,8 @@ export class LineQueue {
   readonly #files: AttemptFiles | undefined;
   /** The oldest lines: those on the wire, and those to be sent next. */
   readonly #memory = new UnackedLines();
+  /** Lines in memory below this number may not be in the files, or not as they are in memory. */
+  #inFilesFrom = 1;
   /** Behind them: what is in the files only. Undefined: nothing is. */
   #cold: FilePosition | undefined;
   #coldBytes = 0;
@@ -111,7 +114,12 @@ export class LineQueue {
 
   /** Bytes that are in the files. */
   get spooledBytes(): number {
-    return this.#coldBytes + (this.#files && !this.#isBroken ? this.#memory.bytes : 0);
+    return this.#coldBytes + (this.#files && !this.#isBroken ? this.#memoryInFiles : 0);
+  }
+
+  /** What is in memory takes so many bytes in the files. */
+  get #memoryInFiles(): number {
+    return this.#memory.bytes + this.#memory.count * HEAD_BYTES;
   }
 
   /** Bytes that are in the files and in memory, too. */
@@ -140,7 +148,10 @@ export class LineQueue {
   resume(nextLine: number): number {
     this.#check(nextLine);
     const lost = this.#memory.resume(Math.min(nextLine, this.#memory.nextLine));
-    if (lost > 0) this.#ackedLine = nextLine;
+    if (lost > 0) {
+      this.#ackedLine = nextLine;
+      this.#inFilesFrom = Math.max(this.#inFilesFrom, nextLine + lost);
+    }
     this.#acked(nextLine);
     return lost;
   }
@@ -163,7 +174,9 @@ export class LineQueue {
 
   /** See {@link UnackedLines.refuse}. */
   refuse(reason: string): GapRun | undefined {
-    return this.#memory.refuse(reason);
+    const gap = this.#memory.refuse(reason);
+    if (gap) this.#inFilesFrom = Math.max(this.#inFilesFrom, gap.firstLine + gap.lineCount);
+    return gap;
   }
 
   /** What the files say of the attempt has changed. */
@@ -333,6 +346,7 @@ export class LineQueue {
       for (const run of this.#unwritten) this.#memory.push(run);
       this.#unwritten = [];
       this.#unwrittenBytes = 0;
+      this.#inFilesFrom = this.#memory.nextLine;
     }
   }
 
@@ -379,16 +393,22 @@ export class LineQueue {
     whenFull: WhenFull,
     rewrite: (run: ChunkRun) => readonly LineRun[],
   ): Promise<number> {
-    if (this.#isReading || this.#isDropping || !this.#cold) return 0;
+    if (this.#isReading || this.#isDropping) return 0;
+    const isDroppable = (segment: Segment) =>
+      !files.isOpen(segment) && (whenFull === "drop-oldest" ? !segment.isDropped : segment.mayHoldDebug);
+    this.#leaveToFiles(files, isDroppable);
+    if (!this.#cold) return 0;
     this.#isDropping = true;
     let saved = 0;
     try {
       const { segments } = files;
-      const first = this.#cold.offset === 0 ? this.#cold.segment : segments[segments.indexOf(this.#cold.segment) + 1];
+      const { segment: at, offset } = this.#cold;
+      // Of the first one a part may be on the wire.
+      const isWhole = offset === 0 && (this.#memory.isEmpty || at.firstLine >= this.#memory.nextLine);
+      const first = isWhole ? at : segments[segments.indexOf(at) + 1];
       for (let segment = first; segment && saved < bytes && !files.isOpen(segment) && !this.#isClosed;) {
         const next: Segment | undefined = segments[segments.indexOf(segment) + 1];
-        const isDroppable = whenFull === "drop-oldest" ? !segment.isDropped : segment.mayHoldDebug;
-        const bytesSaved = isDroppable ? await this.#dropSegment(files, segment, rewrite) : 0;
+        const bytesSaved = isDroppable(segment) ? await this.#dropSegment(files, segment, rewrite) : 0;
         this.#coldBytes = Math.max(0, this.#coldBytes - bytesSaved);
         saved += bytesSaved;
         segment = next;
@@ -397,6 +417,26 @@ export class LineQueue {
       this.#isDropping = false;
     }
     return saved;
+  }
+
+  /**
+   * What is in memory to be sent next is the oldest: if there is something to drop in it, it is in the files only from now on, where it is
+   * dropped, or read again when its turn comes.
+   */
+  #leaveToFiles(files: AttemptFiles, isDroppable: (segment: Segment) => boolean): void {
+    // What is being written is about to be added to the one or the other.
+    if (this.#isWriting) return;
+    const line = this.#memory.firstUnsent(this.#inFilesFrom);
+    if (line === undefined) return;
+    const { segments } = files;
+    const index = segments.findIndex((segment) => segment.firstLine <= line && line < segment.nextLine);
+    const segment = segments[index];
+    const end = this.#cold ? segments.indexOf(this.#cold.segment) + 1 : segments.length;
+    if (!segment || !segments.slice(index, end).some((each) => each.firstLine >= line && isDroppable(each))) return;
+    const before = this.#memoryInFiles;
+    this.#memory.forgetUnsent(line);
+    this.#cold = { segment, offset: 0 };
+    this.#coldBytes += before - this.#memoryInFiles;
   }
 
   /** Returns how many bytes were saved. */

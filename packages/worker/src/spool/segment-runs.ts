@@ -42,7 +42,7 @@ export function runsOf(scan: Scan, { firstLine, nextLine }: { firstLine: number;
       continue;
     }
     lose(head.firstLine);
-    runs.push(run);
+    runs.push(run.kind === "gap" ? { ...run, firstLine: expected, lineCount: end - expected } : run);
     expected = end;
   }
   if (nextLine !== undefined) lose(nextLine);
