@@ -1,12 +1,14 @@
 import { mkdirSync } from "node:fs";
 import module from "node:module";
 import { join } from "node:path";
-import { ConfigError, helpText, readArguments, readConfig, type Config } from "./config.ts";
+import { settleAllocator } from "./allocator.ts";
+import { ConfigError, helpText, readArguments, readConfig, UsageError, type Config } from "./config.ts";
 import { EarlyPort } from "./http/early-port.ts";
 
 // The program: reads what is set and starts the server. What the server is made of is loaded after that, so that it can come out of a
 // cache: a server that was killed is back half a second earlier.
 
+settleAllocator();
 const config = settings();
 if (config) {
   keepCompiled(config.dataFolder);
@@ -24,7 +26,7 @@ function settings(): Config | undefined {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof UsageError ? 2 : 1;
   }
   return undefined;
 }
