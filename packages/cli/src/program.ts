@@ -94,7 +94,9 @@ export function createProgram(version: string, run: ProgramRun): Command {
       "give it a terminal: its standard error becomes part of its standard output, and lines end with CR LF",
     )
     .option("--no-progress", "do not read progress out of what it prints")
-    .addOption(durationOption("--grace <time>", "how long what it leaves behind has to end by itself (default: 2s)"))
+    .addOption(
+      durationOption("--grace <time>", "how long what it leaves behind has to end by itself (default: 2s)", "1h"),
+    )
     .option("--leave", "do not end what it has started and left behind")
     .option("--keep-input-open", "people can send input on when standard input has ended")
     .option("--no-spool", "keep what the server does not have yet in memory only")
@@ -227,7 +229,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
   verb(
     withMany(withReceipt(program.command("pause").summary("make jobs stand still").addArgument(jobsArgument())))
       .description("Makes jobs stand still at their next safe point; holds those that wait in the queue.")
-      .addOption(durationOption("--for <time>", "for so long, then let them run again"))
+      .addOption(durationOption("--for <time>", "for so long, then let them run again", "366d"))
       .option("--by-system", "stop their processes where they are (SIGSTOP), if their type allows it")
       .option("--reason <text>", "why, for people"),
     async (invocation, refs: string[], options: SteerOptions) => (await steer()).pause(invocation, refs, options),
@@ -242,7 +244,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
     withMany(withReceipt(program.command("cancel").summary("end jobs").addArgument(jobsArgument())))
       .description("Ends jobs. A second cancel may shorten the grace. Waits for the end: the grace and 5 s.")
       .addOption(
-        durationOption("--grace <time>", "how long a job may take to end by itself; 0: at once (default: 10s)"),
+        durationOption("--grace <time>", "how long a job may take to end by itself; 0: at once (default: 10s)", "49d"),
       )
       .option("--reason <text>", "why, for people"),
     async (invocation, refs: string[], options: SteerOptions) => (await steer()).cancel(invocation, refs, options),
@@ -252,7 +254,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .description("Sets how many items a second a job may do.")
       .usage("[options] [job...] <items/s>")
       .addArgument(jobsAnd("job", "items per second, or unlimited"))
-      .addOption(durationOption("--for <time>", "for so long, then back to what it was")),
+      .addOption(durationOption("--for <time>", "for so long, then back to what it was", "366d")),
     async (invocation, words: string[], options: SteerOptions) => (await steer()).speed(invocation, words, options),
   );
   verb(
@@ -260,7 +262,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .description("Sets the lowest level of lines that a job sends.")
       .usage("[options] [job...] <level>")
       .addArgument(jobsAnd("job-or-level", "a level, or 0 (error), 1 (info), 2 (debug)"))
-      .addOption(durationOption("--for <time>", "for so long, then back to what it was")),
+      .addOption(durationOption("--for <time>", "for so long, then back to what it was", "366d")),
     async (invocation, words: string[], options: SteerOptions) => (await steer()).level(invocation, words, options),
   );
   verb(
@@ -539,13 +541,17 @@ function withMany(command: Command): Command {
     .addOption(many("--rate <jobs/s>", "at most so many jobs a second (default: 100)").argParser(positiveNumber));
 }
 
-function durationOption(flags: string, description: string): Option {
+/** `most` is the longest that it takes, if there is a bound. */
+function durationOption(flags: string, description: string, most?: string): Option {
   return new Option(flags, description).argParser((text: string) => {
+    let ms: number;
     try {
-      return parseDuration(text);
+      ms = parseDuration(text);
     } catch (error) {
       throw error instanceof CliError ? new InvalidArgumentError(`${error.message} ${error.hint}`) : error;
     }
+    if (most !== undefined && ms > parseDuration(most)) throw new InvalidArgumentError(`Give at most ${most}.`);
+    return ms;
   });
 }
 
