@@ -165,6 +165,10 @@ test("every lever moves, and what became of it is said and told by the exit code
 
   const held = await started(signalbox, "tuned", "--paused", "--name", "held");
   expect((await said("priority", held, "-5")).text).toBe("held: priority -5 after 0 ms\n");
+  expect(await said("level", held, "debug")).toEqual({
+    code: 0,
+    text: "held: accepted; the job waits in the queue; it holds from its start\n",
+  });
   expect((await said("resume", held, "--no-wait")).text).toMatch(/^held: let go/);
   await signalbox.state(id, JobState.RUNNING);
   expect((await said("cancel", "tuned", held, "--grace", "5s")).text).toMatch(

@@ -14,6 +14,9 @@ import type { Room } from "./room.ts";
 import { sanitise } from "./sanitise.ts";
 import { watch, type Followed } from "./watch.ts";
 
+/** A timer cannot wait longer, milliseconds. */
+const longestTimerMs = 2 ** 31 - 1;
+
 /** How far a command has come, and the job at that moment. */
 export interface Standing {
   readonly receipt: Receipt | undefined;
@@ -42,7 +45,7 @@ export async function followReceipt(
     },
     cursor: new Uint8Array(),
   };
-  const ends = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  const ends = AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeoutMs, longestTimerMs))]);
   for await (const event of watch(room, [followed], ends)) {
     if (event.kind !== "message") continue;
     const { message } = event;
@@ -88,7 +91,7 @@ export function pendingWords({ receipt, job, vitals }: Standing, nowMs: number):
   const link = vitals?.link;
   const heard = link && link.heardAtUs > 0n ? ` for ${duration(nowMs - Number(link.heardAtUs) / 1000)}` : "";
   if (job.state === JobState.LOST) return `accepted; its worker is lost${heard}; it stands pending until it is back`;
-  if (!currentAttempt(job)) return "accepted; the job waits for a worker; it holds from its start";
+  if (!currentAttempt(job)) return "accepted; the job waits in the queue; it holds from its start";
   if (link?.state === WorkerLinkState.SILENT) return `accepted; its worker is silent${heard}; it stands pending`;
   const since = receipt ? duration(nowMs - Number(receipt.acceptedAtUs) / 1000) : "";
   return receipt?.state === ReceiptState.DELIVERED

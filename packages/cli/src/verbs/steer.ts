@@ -9,8 +9,9 @@ import {
   RunMode,
   type JobRecord,
   type LeverValue,
+  type Receipt,
 } from "@signalbox/protocol";
-import { isOpen } from "@signalbox/protocol/job-state";
+import { isOpen, seenState } from "@signalbox/protocol/job-state";
 import { hasFilter } from "../bulk-selection.ts";
 import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
@@ -136,7 +137,8 @@ async function steer(
     try {
       const { job, generation } = await sendOnTop(room, found.job, options.for, makeValue);
       const sent = job.receipts.find((receipt) => receipt.generation === generation);
-      if (!options.wait) return { found, standing: { receipt: sent, job, vitals: found.vitals }, refusal: undefined };
+      if (!options.wait || waitsForStart(job, sent))
+        return { found, standing: { receipt: sent, job, vitals: found.vitals }, refusal: undefined };
       const standing = await followReceipt(room, job, generation, {
         timeoutMs: options.timeout ?? defaultTimeoutMs,
         signal,
@@ -170,9 +172,10 @@ async function report(
   }
   const { receipt } = standing;
   const open = !receipt || isOpen(receipt);
+  const fromStart = waitsForStart(standing.job, receipt);
   const done = receipt?.state === ReceiptState.APPLIED || receipt?.state === ReceiptState.PROVED;
   if (out.json) {
-    const outcome = open ? (wait ? "pending" : "accepted") : enumWord(ReceiptStateSchema, receipt.state);
+    const outcome = open ? (wait && !fromStart ? "pending" : "accepted") : enumWord(ReceiptStateSchema, receipt.state);
     await out.object({
       jobId: id,
       name: found.job.name,
@@ -181,10 +184,15 @@ async function report(
     });
   } else if (open && !wait) await out.line(`${name}: accepted`);
   else if (open || done) await out.line(`${name}: ${outcomeWords(standing)}`);
-  if (done || (open && !wait)) return exitCodes.ok;
+  if (done || fromStart || (open && !wait)) return exitCodes.ok;
   if (open) return exitCodes.pending;
   if (!out.json) out.error(`${name}: ${notDone.charAt(0).toLowerCase()}${notDone.slice(1)}: ${outcomeWords(standing)}`);
   return exitCodes.failed;
+}
+
+/** Whether a command is only decided when the job starts: nothing can come of it before, however long one waits. */
+function waitsForStart(job: JobRecord, receipt: Receipt | undefined): boolean {
+  return receipt !== undefined && isOpen(receipt) && seenState(job).word === "Waiting";
 }
 
 /**
