@@ -24,7 +24,7 @@ try {
 /** Says what went wrong, in one or two lines, and returns the exit code. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return parserExitCode(error);
-  if (error instanceof OutputClosed) return exitCodes.outputClosed;
+  if (error instanceof OutputClosed) return error.exitCode;
   const verbose = process.argv.includes("--verbose");
   const out = new Output({});
   if (!(error instanceof CliError)) {

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { styleText } from "node:util";
+import { exitCodes } from "./exit-codes.ts";
 import { sanitise } from "./sanitise.ts";
 
 /** A colour, or several. */
@@ -16,9 +17,17 @@ export interface OutputOptions {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Nobody reads standard output any more. */
+/** Standard output takes no more: nobody reads it any more, or it cannot be written, which has been said. */
 export class OutputClosed extends Error {
   override readonly name = "OutputClosed";
+
+  /** What the process ends with. */
+  get exitCode(): number {
+    const { cause } = this;
+    return cause instanceof Error && "code" in cause && cause.code !== "EPIPE"
+      ? exitCodes.failed
+      : exitCodes.outputClosed;
+  }
 }
 
 /**
@@ -65,7 +74,8 @@ export class Output {
     this.status(undefined);
     if (process.stdout.write(text)) return;
     await once(process.stdout, "drain").catch(() => undefined);
-    if (this.#closed as OutputClosed | undefined) throw new OutputClosed();
+    const closed = this.#closed as OutputClosed | undefined;
+    if (closed) throw closed;
   }
 
   /** Writes a line. */
