@@ -27,9 +27,11 @@ describe("numbers as people read them", () => {
     ]);
   });
   test("bytes are powers of ten", () => {
-    expect([0, 999, 1000, 38_400_000, 999_960, 120e9].map((b) => plain(bytes(b)))).toEqual([
+    expect([0, 27.088, 999, 999.6, 1000, 38_400_000, 999_960, 120e9].map((b) => plain(bytes(b)))).toEqual([
       "0 B",
+      "27 B",
       "999 B",
+      "1.0 kB",
       "1.0 kB",
       "38.4 MB",
       "1.0 MB",

@@ -40,7 +40,7 @@ export function percent(share: number): string {
 
 /** `38.4 MB`: powers of ten. */
 export function bytes(count: number): string {
-  if (count < 1000) return `${count}${space}B`;
+  if (count < 999.5) return `${Math.round(count)}${space}B`;
   const units = ["kB", "MB", "GB", "TB", "PB"];
   let scaled = count / 1000;
   let unit = 0;

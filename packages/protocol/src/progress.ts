@@ -40,9 +40,17 @@ export function isSilent(vitals: Vitals): boolean {
 export function itemsDone(vitals: Vitals, count: (value: number) => string = compact): string | undefined {
   if (vitals.itemsTotal === 100n && !vitals.itemNoun) return undefined;
   const noun = vitals.itemNoun || "items";
+  const isOne = vitals.itemsTotal === undefined && vitals.itemsDone === 1n;
+  if (isOne) return `${count(1)} ${singular(noun)}`;
   if (vitals.itemsTotal !== undefined)
     return `${count(Number(vitals.itemsDone))} of ${count(Number(vitals.itemsTotal))} ${noun}`;
   return vitals.itemsDone > 0n ? `${count(Number(vitals.itemsDone))} ${noun}` : undefined;
+}
+
+/** What one of the things is called, as far as its plural shows it. */
+function singular(noun: string): string {
+  if (/[^aeiou]ies$/.test(noun)) return noun.replace(/ies$/, "y");
+  return noun.replace(/(?<=ss|sh|ch|x)es$|(?<=[^s])s$/, "");
 }
 
 /** What the progress cell says: a share (drawn as a track) where there is one, and words. `strong` are the words that matter most. */

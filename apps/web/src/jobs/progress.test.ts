@@ -57,6 +57,7 @@ describe("the progress cell is never empty", () => {
     );
     expect(plain(jobRecord(running), work)).toBe("[0.6133333333333333] ETA unsteady · 184 k of 300 k files");
     expect(plain(jobRecord(running), { itemsDone: 2000n, itemNoun: "lines" })).toBe("no total declared · 2,000 lines");
+    expect(plain(jobRecord(running), { itemsDone: 1n, itemNoun: "pieces" })).toBe("no total declared · 1 piece");
     expect(plain(jobRecord(running))).toBe("no progress reported yet");
   });
   test("a percentage that a program printed is its share and nothing else", () => {

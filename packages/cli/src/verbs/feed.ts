@@ -115,8 +115,9 @@ class Feeding {
     const words = [
       state === "Running" ? undefined : state,
       `sent ${bytes(sent)}${share}`,
-      instead ?? (vitals && (resultWords(vitals.results) || `${bytes(Number(vitals.inputTaken))} taken`)),
+      // Before the results, which may be long: a narrow terminal cuts what comes last.
       instead === undefined ? eta(job, vitals) : undefined,
+      instead ?? (vitals && (resultWords(vitals.results, false) || `${bytes(Number(vitals.inputTaken))} taken`)),
     ];
     this.#invocation.out.status(words.filter(Boolean).join(" · "));
   }

@@ -61,7 +61,7 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
       "Input",
       `${bytes(Number(vitals.inputTaken))} of ${bytes(Number(vitals.inputEnd))} taken${vitals.inputClosed ? ", ended" : ""}`,
     ]);
-  const results = resultWords(job.attempts.at(-1)?.end?.results ?? vitals?.results);
+  const results = resultWords(job.attempts.at(-1)?.end?.results ?? vitals?.results, true);
   if (results) facts.push(["Results", results]);
   for (const late of job.late) facts.push(["Late", lateWords(late)]);
   const width = Math.max(...facts.map(([name]) => name.length));
