@@ -41,7 +41,12 @@ export interface Config {
 
 /** A setting that cannot be used. The message names the setting, what it holds and what it may hold. */
 export class ConfigError extends Error {
-  override readonly name = "ConfigError";
+  override readonly name: string = "ConfigError";
+}
+
+/** A command line that cannot be understood. */
+export class UsageError extends ConfigError {
+  override readonly name = "UsageError";
 }
 
 /** Asked for `--help`: print this and stop. */
@@ -65,7 +70,7 @@ Usage: ${startWithOptions} [options]
   SIGNALBOX_LOG_LEVEL                      ${logLevels.join(", ")}   info
 `;
 
-/** What the command line asks for. Throws ConfigError for an unknown option. Command line wins over environment. */
+/** What the command line asks for. Throws UsageError for an unknown option, or no port. Command line wins over environment. */
 export function readArguments(args: readonly string[]): { help: boolean; env: Record<string, string> } {
   let values;
   try {
@@ -80,7 +85,12 @@ export function readArguments(args: readonly string[]): { help: boolean; env: Re
       },
     }));
   } catch (error) {
-    throw new ConfigError(`${error instanceof Error ? error.message : String(error)} Try --help.`, { cause: error });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`${reason.replace(/\.?$/, ".")} Try --help.`, { cause: error });
+  }
+  for (const option of ["port", "worker-port"] as const) {
+    const fault = portFault(values[option]);
+    if (fault) throw new UsageError(`--${option} ${fault} Try --help.`);
   }
   const env: Record<string, string> = {};
   if (values.data !== undefined) env.SIGNALBOX_DATA = values.data;
@@ -138,12 +148,16 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 function readPort(env: Env, name: string, fallback: number): number {
   const value = env[name];
-  if (!value) return fallback;
-  const port = /^\d{1,5}$/.test(value) ? Number(value) : NaN;
-  if (!(port <= 65_535)) {
-    throw new ConfigError(`${name} is ${quote(value)}: it must be a port, 1 to 65535, or 0 for any free one.`);
-  }
-  return port;
+  const fault = portFault(value);
+  if (fault) throw new ConfigError(`${name} ${fault}`);
+  return value ? Number(value) : fallback;
+}
+
+/** Why a text is no port, if so. None is no fault. */
+function portFault(value: string | undefined): string | undefined {
+  return !value || (/^\d{1,5}$/.test(value) && Number(value) <= 65_535)
+    ? undefined
+    : `is ${quote(value)}: it must be a port, 1 to 65535, or 0 for any free one.`;
 }
 
 function readHost(env: Env, name: string, unencrypted: boolean): string {

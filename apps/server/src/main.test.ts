@@ -20,8 +20,8 @@ interface Run {
 }
 
 /** Runs a program of this folder with nothing in its environment but what is given. */
-function run(program: "main.ts" | "link.ts", env: Record<string, string>): Run {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(program, import.meta.url))], {
+function run(program: "main.ts" | "link.ts", env: Record<string, string>, args: readonly string[] = []): Run {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(program, import.meta.url)), ...args], {
     env: { PATH: process.env.PATH ?? "", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -143,6 +143,15 @@ test("a setting that cannot be used is one clear sentence", async () => {
   expect(await server.exit).toBe(1);
   expect(server.stderr).toBe('SIGNALBOX_PORT is "http": it must be a port, 1 to 65535, or 0 for any free one.\n');
 });
+
+test.each(["--nope", "--port=abc", "--worker-port=99999"])(
+  "a command line that cannot be understood (%s) ends with 2",
+  async (word) => {
+    const server = run("main.ts", { SIGNALBOX_DATA: await temporaryFolder() }, [word]);
+    expect(await server.exit).toBe(2);
+    expect(server.stderr).toMatch(/^[^\n]+ Try --help\.\n$/);
+  },
+);
 
 test("a token file that was damaged is one clear sentence", async () => {
   const folder = await temporaryFolder();
