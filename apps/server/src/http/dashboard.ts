@@ -1,11 +1,12 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fastifyStatic from "@fastify/static";
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 /**
  * Serves the built dashboard in `folder`. `/`, `/jobs` and below, `/workers` and `/audit` are its pages and get `index.html`, which needs no
- * login because the login page is in it. Other unknown paths are not found.
+ * login because the login page is in it. Other unknown paths are not found; see {@link pageOfNowhere}.
  */
 export function dashboard(app: FastifyInstance, folder: string): void {
   const pages = ["/", "/jobs", "/jobs/*", "/workers", "/audit"];
@@ -36,4 +37,14 @@ export function dashboard(app: FastifyInstance, folder: string): void {
   for (const page of pages) {
     app.get(page, async (_request, reply) => sendPage(reply));
   }
+}
+
+/**
+ * The page for an address at which there is nothing, which says so: for who asks for a page, as browsers do. Undefined for others, and
+ * where the dashboard is not built.
+ */
+export async function pageOfNowhere(request: FastifyRequest, folder: string): Promise<Buffer | undefined> {
+  if (request.method !== "GET" && request.method !== "HEAD") return undefined;
+  if (!/\btext\/html\b/i.test(request.headers.accept ?? "")) return undefined;
+  return readFile(join(folder, "index.html")).catch(() => undefined);
 }

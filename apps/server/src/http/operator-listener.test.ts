@@ -177,6 +177,22 @@ test.each([
   expect(answer.body).not.toContain("not for you");
 });
 
+test("at an address where there is nothing a browser gets a page that says so, and a program gets JSON", async () => {
+  const { url } = await startOperatorListener({ webFolder: await builtDashboard() });
+  for (const path of ["/nonsense", "/jobs/%E0%A4%A", "/assets/gone.js"]) {
+    const page = await ask(url, path, { headers: { accept: "text/html,application/xhtml+xml,*/*;q=0.8" } });
+    expect([page.status, page.headers["content-type"], page.body]).toEqual([
+      ...[404, "text/html; charset=utf-8", "<!doctype html><title>Signalbox</title>"],
+    ]);
+    expect(page.headers["content-security-policy"]).toBe(contentSecurityPolicy);
+    expect(page.headers["cache-control"]).toBe("no-store");
+    const other = await ask(url, path, { headers: { accept: "*/*" } });
+    expect([other.status, JSON.parse(other.body)]).toEqual([404, { error: "There is nothing at this address." }]);
+  }
+  const elsewhere = await ask(url, "/nonsense", { headers: { accept: "text/html", host: "evil.example" } });
+  expect(elsewhere.body).not.toContain("<title>");
+});
+
 test("without a built dashboard the page says what to do", async () => {
   const { url } = await startOperatorListener();
   const answer = await ask(url, "/");

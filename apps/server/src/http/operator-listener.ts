@@ -20,7 +20,7 @@ import type { Logger } from "../logger.ts";
 import { auditExportRoute, type ReadAudit } from "./audit-export.ts";
 import { bind } from "./bind.ts";
 import { createCuts } from "./cuts.ts";
-import { dashboard } from "./dashboard.ts";
+import { dashboard, pageOfNowhere } from "./dashboard.ts";
 import { grpcStatus, isGrpcCall } from "./grpc-status.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { createHostGuard } from "./host-guard.ts";
@@ -31,7 +31,7 @@ import { noSchemas } from "./no-schemas.ts";
 import { isRpcContentType } from "./rpc-content-type.ts";
 import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
 import { isSameOrigin } from "./same-origin-guard.ts";
-import { securityHeaders } from "./security-headers.ts";
+import { safeHeaders, securityHeaders } from "./security-headers.ts";
 import { SilentConnections } from "./silent-connections.ts";
 
 /** Bounds on what a client may hold open. Tests make them shorter. */
@@ -103,6 +103,8 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
     loggerInstance,
     logController: new LogController({ disableRequestLogging: true }),
     schemaController: noSchemas,
+    // An address that cannot be decoded passes no hook.
+    frameworkErrors: (_error, request, reply) => void answerNowhere(request, reply.headers(safeHeaders)),
     bodyLimit: 16 * 1024,
     requestTimeout: limits.requestTimeoutMs ?? 15_000,
     connectionTimeout: limits.stallTimeoutMs ?? 60_000,
@@ -128,20 +130,24 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
     return reply.code(status).type("application/json; charset=utf-8").send({ error: message });
   };
 
+  async function answerNowhere(request: FastifyRequest, reply: FastifyReply) {
+    if (isGrpcCall(request, "grpc-web"))
+      return reply
+        .code(200)
+        .headers(grpcStatus("grpc-web", Code.Unimplemented, "There is no such RPC."))
+        .send();
+    const page = isKnownHost(request.headers.host) ? await pageOfNowhere(request, options.webFolder) : undefined;
+    if (page) return reply.code(404).type("text/html; charset=utf-8").send(page);
+    return reply.code(404).type("application/json; charset=utf-8").send({ error: "There is nothing at this address." });
+  }
+
   app.addHook("onRequest", async (_request, reply) => {
     openRequests++;
     reply.raw.once("close", () => openRequests--);
   });
   securityHeaders(app);
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply));
-  app.setNotFoundHandler(async (request, reply) => {
-    if (isGrpcCall(request, "grpc-web"))
-      return reply
-        .code(200)
-        .headers(grpcStatus("grpc-web", Code.Unimplemented, "There is no such RPC."))
-        .send();
-    return reply.code(404).type("application/json; charset=utf-8").send({ error: "There is nothing at this address." });
-  });
+  app.setNotFoundHandler(answerNowhere);
   healthRoutes(app, options.notReady);
 
   void app.register(async (known) => {

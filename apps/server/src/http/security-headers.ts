@@ -15,7 +15,8 @@ export const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-const headers = {
+/** What every answer says of how it may be used. */
+export const safeHeaders = {
   "content-security-policy": contentSecurityPolicy,
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
@@ -28,6 +29,6 @@ const headers = {
 /** Puts the headers on every answer, errors and RPCs included. */
 export function securityHeaders(app: FastifyInstance): void {
   app.addHook("onRequest", async (_request, reply) => {
-    reply.headers(headers);
+    reply.headers(safeHeaders);
   });
 }
