@@ -35,6 +35,7 @@ import { JobCanceled, JobFenced, JobReleased, type Job, type JobDefinition, type
 import type { LineBudget } from "./line-budget.ts";
 import type { HeldLines } from "./spool/line-queue.ts";
 import type { SpoolNote } from "./spool/spool-note.ts";
+import { damagedEndWords } from "./spool/spooled-log.ts";
 import type { WorkerSpool } from "./spool/worker-spool.ts";
 import { LineGuard } from "./redaction/line-guard.ts";
 import type { Redactor } from "./redaction/redactor.ts";
@@ -195,6 +196,8 @@ export class Attempt {
     this.#started = true;
     this.#settled = true;
     this.#close();
+    const { held } = this.#beginning;
+    if (held?.isEndDamaged) this.#systemLine(Level.WARN, damagedEndWords(held));
     this.log.close();
     this.#resolveOver();
     void this.log.drained.then(() => {

@@ -8,7 +8,7 @@ import {
   listSpools,
   NoLink,
   readSpool,
-  removeSpool,
+  removeFromSpool,
   spoolFolder,
   writeText,
   type DeliveredAttempt,
@@ -61,6 +61,15 @@ export async function spool(
 }
 
 async function find(folder: string): Promise<Found[]> {
+  try {
+    return await findAll(folder);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CliError(exitCodes.failed, `The spools in ${folder} cannot be read: ${reason}`, "", { cause: error });
+  }
+}
+
+async function findAll(folder: string): Promise<Found[]> {
   const found: Found[] = [];
   for (const each of await listSpools(folder)) {
     const name = each.name.incarnation.slice(0, 8);
@@ -86,7 +95,8 @@ function wanted(found: readonly Found[], names: readonly string[]): Found[] {
 function one(found: readonly Found[], names: readonly string[], what: string): Found {
   const [name] = names;
   if (name === undefined || names.length > 1) throw usageError(`Name one spool to ${what}.`, "See signalbox spool.");
-  const fits = wanted(found, names);
+  const named = found.filter((each) => each.name === name);
+  const fits = named.length > 0 ? named : wanted(found, names);
   const [first] = fits;
   if (!first || fits.length > 1)
     throw new CliError(
@@ -189,11 +199,12 @@ async function exportText({ out }: Invocation, { left, damaged, name }: Found): 
   return exitCodes.ok;
 }
 
-async function remove({ out }: Invocation, { spool: each, name }: Found): Promise<number> {
+async function remove({ out }: Invocation, { spool: each, name, left, damaged }: Found): Promise<number> {
   if (each.owner === "alive")
     throw new CliError(exitCodes.failed, `Not removed: the process of ${name} runs.`, "Stop it first.");
-  await removeSpool(each.path);
-  out.note(`${name}: the spool of ${sanitise(each.name.workerId)} is removed, with all that was in it.`);
+  if (!(await removeFromSpool(each, { prefix: left?.prefix, files: damaged })))
+    throw new CliError(exitCodes.failed, `Not removed: another process has taken ${name} to deliver it.`, "");
+  out.note(`${name}: what ${sanitise(each.name.workerId)} left of ${sanitise(left?.note?.name ?? "it")} is removed.`);
   return exitCodes.ok;
 }
 

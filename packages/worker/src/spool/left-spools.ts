@@ -1,5 +1,7 @@
 import { readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { AttemptEndSchema } from "@signalbox/protocol";
 import { AttemptFiles, readSegmentName, setAside, type Segment } from "./attempt-files.ts";
 import { folderName, NOBODY, ownerState, ownToken, readFolderName, type OwnerState, type SpoolName } from "./owners.ts";
 import { scanRecords, seedOf } from "./records.ts";
@@ -31,9 +33,11 @@ export interface LeftAttempt {
   readonly bytes: number;
   /** Segments that are damaged. */
   readonly damaged: readonly string[];
+  /** Its last bytes are no records, and nothing says which lines they were: some behind `nextLine` may be missing. */
+  readonly isEndDamaged: boolean;
 }
 
-/** The spools in a folder; none if there is no such folder. */
+/** The spools in a folder; none if there is no such folder. Rejects if it cannot be read. */
 export async function listSpools(folder: string): Promise<LeftSpool[]> {
   const spools: LeftSpool[] = [];
   const own = ownToken();
@@ -122,9 +126,23 @@ export async function damagedFiles(path: string): Promise<string[]> {
   return (await namesIn(path)).filter((name) => name.endsWith(".damaged")).map((name) => join(path, name));
 }
 
-/** Removes a spool with all that is in it. */
-export async function removeSpool(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
+/**
+ * Removes what is left of one attempt, or files that were set aside, and the spool when nothing else is in it. Returns false if somebody
+ * else has the spool. Rejects if a file cannot be removed.
+ */
+export async function removeFromSpool(
+  spool: LeftSpool,
+  { prefix, files }: { prefix?: string | undefined; files: readonly string[] },
+): Promise<boolean> {
+  const path = await claimSpool(spool);
+  if (path === undefined) return false;
+  try {
+    const own = (await namesIn(path)).filter((name) => prefix !== undefined && name.startsWith(`${prefix}-`));
+    for (const name of [...own, ...files.map((file) => basename(file))]) await rm(join(path, name), { force: true });
+  } finally {
+    await releaseSpool(path, spool.name);
+  }
+  return true;
 }
 
 async function readAttempt(folder: string, prefix: string, names: readonly string[]): Promise<LeftAttempt> {
@@ -133,13 +151,18 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
   const damaged: string[] = [];
   let note: SpoolNote | undefined;
   let ackedLine = 0;
+  let writtenLine = 0;
+  let isEndDamaged = false;
   for (const name of names) {
     const path = join(folder, name);
     const bytes = await readFile(path);
     const scan = scanRecords(bytes, seed);
     let firstLine: number | undefined;
+    isEndDamaged = scan.isEndDamaged;
     for (const { head, payload } of scan.records) {
       if (head.kind !== "ack") firstLine ??= head.firstLine;
+      // All lines before it had been written.
+      if (head.kind === "note") writtenLine = Math.max(writtenLine, head.firstLine);
       if (!payload) continue;
       if (head.kind === "note") note = decodeNote(payload) ?? note;
       else if (head.kind === "ack") ackedLine = Math.max(ackedLine, head.firstLine);
@@ -155,6 +178,13 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
     const nextLine = Math.max(from, lastLineOf(scan) ?? from);
     segments.push({ path, firstLine: from, nextLine, bytes: bytes.length, mayHoldDebug: true, isDropped: false });
   }
+  const last = segments.at(-1);
+  const endLine = endLineOf(note);
+  // What an end or another record behind them knows of, and no record holds, is lost.
+  if (last && Math.max(writtenLine, endLine) > last.nextLine) {
+    last.nextLine = Math.max(writtenLine, endLine);
+    if (!damaged.includes(last.path)) damaged.push(last.path);
+  }
   const first = segments[0]?.firstLine ?? 1;
   const acked = Math.max(ackedLine, first);
   return {
@@ -163,10 +193,21 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
     note,
     segments,
     ackedLine: acked,
-    nextLine: Math.max(acked, segments.at(-1)?.nextLine ?? first),
+    nextLine: Math.max(acked, last?.nextLine ?? first),
     bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
     damaged,
+    isEndDamaged: isEndDamaged && endLine === 0,
   };
+}
+
+/** The number after the attempt's last line; 0: its end is not known. */
+function endLineOf(note: SpoolNote | undefined): number {
+  if (!note || note.end === "") return 0;
+  try {
+    return Number(fromBinary(AttemptEndSchema, Buffer.from(note.end, "base64")).endLine);
+  } catch {
+    return 0;
+  }
 }
 
 function seedIn(folder: string): number {
@@ -184,10 +225,12 @@ async function stateOf(owner: string, path: string): Promise<LeftSpool["owner"]>
   }
 }
 
+/** Names in a folder; none if it is not there. Rejects if it cannot be read. */
 async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
-  } catch {
-    return [];
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
   }
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fromBinary } from "@bufbuild/protobuf";
-import { ChunkBodySchema, ChunkBuilder, GapCause, Level } from "@signalbox/protocol";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { AttemptEndSchema, ChunkBodySchema, ChunkBuilder, GapCause, Level } from "@signalbox/protocol";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { LineRun } from "../unacked-lines.ts";
@@ -256,6 +256,46 @@ describe("lines in files", () => {
     expect(door.lines.size + (gap?.count ?? 0)).toBe(300);
     await queue.close({ keepFiles: false });
   });
+
+  test.each(["ended", "was killed"] as const)(
+    "whose last record is damaged are declared where their process %s, or a line says that they may be missing",
+    async (fate) => {
+      const { queue, files } = openQueue(undefined, 1e6);
+      for (let line = 1; line <= 30; line += 10) {
+        queue.push(
+          chunk(
+            line,
+            Array.from({ length: 10 }, (_, i) => `line ${line + i}`),
+          ),
+        );
+        await settled(queue);
+      }
+      const end = toBinary(AttemptEndSchema, create(AttemptEndSchema, { endLine: 31n }));
+      const [segment] = files.segments;
+      const { path = "" } = segment ?? {};
+      const before = await readFile(path);
+      if (fate === "ended") {
+        files.noteIs(encodeNote({ ...note, end: Buffer.from(end).toString("base64") }));
+        queue.note();
+      }
+      await queue.close({ keepFiles: true });
+      const bytes = await readFile(path);
+      const head = before.lastIndexOf(Buffer.from([0x5b, 0x4c, 1, 1]));
+      bytes.writeUInt8(bytes.readUInt8(head + 10) ^ 0xff, head + 10);
+      await writeFile(path, bytes);
+      const [left] = await readSpool(folder);
+      if (!left) throw new Error("nothing is left");
+      const log = new SpooledLog(await openAttempt(left, () => undefined), left, fail);
+      log.startStreaming(1);
+      const door = new Door();
+      await takeAll({ take: (c) => log.take(c), ack: (n) => log.ack(n), isDone: () => log.isDrained }, door);
+      await log.close({ keepFiles: false });
+      const told = "The end of the worker's spool is damaged: lines after 20 may be missing.";
+      expect(door.gaps).toEqual(fate === "ended" ? [{ first: 21, count: 10, cause: GapCause.SPOOL_CORRUPT }] : []);
+      expect(door.lines.get(21)).toBe(fate === "ended" ? undefined : told);
+      expect(door.nextLine).toBe(fate === "ended" ? 31 : 22);
+    },
+  );
 
   test("that are dropped for long are one gap and one file", async () => {
     const { queue, files } = openQueue({ kept: false, writes: true });

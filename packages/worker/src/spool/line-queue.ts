@@ -20,6 +20,8 @@ export interface HeldLines {
   readonly nextLine: number;
   /** All lines below this number are acknowledged. */
   readonly ackedLine: number;
+  /** Behind them others may be missing. */
+  readonly isEndDamaged?: boolean;
 }
 
 /** What a queue stands on. */

@@ -25,6 +25,8 @@ export interface Scan {
   readonly records: readonly FoundRecord[];
   /** Bytes that should be records are not: more than a write that was cut off at the end. */
   readonly isDamaged: boolean;
+  /** The same of those behind the last record. */
+  readonly isEndDamaged: boolean;
 }
 
 /** Bytes before a payload: magic, kind, version, length, first line, lines, checksum of the payload, checksum of the head. */
@@ -69,6 +71,7 @@ export function encodeHead(
 export function scanRecords(bytes: Buffer<ArrayBuffer>, seed: number): Scan {
   const records: FoundRecord[] = [];
   let isDamaged = false;
+  let isEndDamaged = false;
   let at = 0;
   while (at < bytes.length) {
     const head = readHead(bytes, at, seed);
@@ -84,15 +87,16 @@ export function scanRecords(bytes: Buffer<ArrayBuffer>, seed: number): Scan {
     }
     if (bytes.length - at < HEAD_BYTES) {
       // The beginning of a head that was cut off, or else something that was never one.
-      isDamaged ||= !magic.subarray(0, bytes.length - at).equals(bytes.subarray(at, Math.min(at + 2, bytes.length)));
+      isEndDamaged = !magic.subarray(0, bytes.length - at).equals(bytes.subarray(at, Math.min(at + 2, bytes.length)));
       break;
     }
     isDamaged = true;
     const next = findHead(bytes, at + 1, seed);
+    isEndDamaged = next === undefined;
     if (next === undefined) break;
     at = next;
   }
-  return { records, isDamaged };
+  return { records, isDamaged: isDamaged || isEndDamaged, isEndDamaged };
 }
 
 /** The head at `at`; undefined if there is none, or one that does not fit its checksum. */

@@ -68,7 +68,7 @@ export class SpoolDelivery {
   /** Delivers all that it finds, one after the other. Never rejects. */
   async run(): Promise<void> {
     const { folder, signal } = this.#options;
-    for (const spool of await listSpools(folder)) {
+    for (const spool of await this.#listed(folder)) {
       if (signal.aborted) return;
       if (spool.owner === "alive" || !(await this.#isWanted(spool))) continue;
       try {
@@ -92,6 +92,15 @@ export class SpoolDelivery {
       await releaseSpool(path, spool.name);
     }
     return true;
+  }
+
+  async #listed(folder: string): Promise<LeftSpool[]> {
+    try {
+      return await listSpools(folder);
+    } catch (error) {
+      this.#options.notice(`the spools in ${folder} cannot be read: ${messageOf(error)}`);
+      return [];
+    }
   }
 
   async #isWanted({ path }: LeftSpool): Promise<boolean> {

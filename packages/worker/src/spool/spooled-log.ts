@@ -1,11 +1,18 @@
+import { ChunkBuilder, Level, Source } from "@signalbox/protocol";
 import { Bell } from "../bell.ts";
+import { systemClock } from "../clock.ts";
 import type { PushedLog } from "../push-logs.ts";
 import type { GapRun, LineRun } from "../unacked-lines.ts";
 import type { AttemptFiles } from "./attempt-files.ts";
 import type { LeftAttempt } from "./left-spools.ts";
 import { LineQueue } from "./line-queue.ts";
 
-/** The lines that a process left in its spool. No line follows on them. */
+/** What the room is told where nothing says how many lines are lost. */
+export function damagedEndWords({ nextLine }: Pick<LeftAttempt, "nextLine">): string {
+  return `The end of the worker's spool is damaged: lines after ${nextLine - 1} may be missing.`;
+}
+
+/** The lines that a process left in its spool. No line follows on them, but one that tells where their end is damaged. */
 export class SpooledLog implements PushedLog {
   readonly ready = new Bell();
   readonly #queue: LineQueue;
@@ -25,6 +32,12 @@ export class SpooledLog implements PushedLog {
       },
       left,
     );
+    if (!left.isEndDamaged) return;
+    const builder = new ChunkBuilder();
+    const info = { timeUs: systemClock.wallUs(), level: Level.WARN, source: Source.SYSTEM };
+    builder.add(Buffer.from(`${damagedEndWords(left)}\n`), info);
+    const firstLine = left.nextLine;
+    this.#queue.push({ kind: "chunk", firstLine, lineCount: 1, bytes: builder.build(firstLine) });
   }
 
   get hasLines(): boolean {
