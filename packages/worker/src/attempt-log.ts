@@ -175,7 +175,7 @@ export class AttemptLog {
     this.#fields = undefined;
     splitter.startLine();
     this.#level = level;
-    this.#fields = fields && boundFields(fields, this.#guard?.value);
+    this.#fields = fields && boundFields(fields, this.#guard?.field);
     splitter.write(this.#encode(text), nowMs);
     // Nothing of a line waits for what may follow it.
     splitter.startLine();

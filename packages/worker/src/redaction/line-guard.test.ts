@@ -146,6 +146,15 @@ describe("the log of an attempt with a guard before it", () => {
     expect(text()).toBe(`it is ${MARK}\n`);
   });
 
+  test("holds no secret in names of fields, and names that are the same then stay apart", () => {
+    const { log, guard, take } = openLog();
+    log.line(Level.INFO, "x", { [secret]: 1, [MARK]: 2, [token]: 3, [`a ${secret}`]: 4, plain: 5 }, Source.TASK);
+    log.close();
+    const fields = { [`${MARK} 2`]: "1", [MARK]: "2", [`${MARK} 3`]: "3", [`a ${MARK}`]: "4", plain: "5" };
+    expect(take()[0]?.fields).toEqual(fields);
+    expect(guard.count).toBe(3);
+  });
+
   test("holds no secret of lines with levels, nor of fields, and a line never waits for the next", () => {
     const { log, take, guard } = openLog();
     log.line(Level.WARN, `key ${secret}`, { key: secret, header: `Bearer ${token}`, n: 7, ok: true }, Source.TASK);

@@ -23,8 +23,8 @@ export class LineGuard {
     return new GuardedSplitter(this.#redactor, take, () => this.#count++);
   }
 
-  /** A value of a field, masked. */
-  readonly value = (text: string): string => this.#redactor.text(text, () => this.#count++);
+  /** The name or the value of a field, masked. */
+  readonly field = (text: string): string => this.#redactor.text(text, () => this.#count++);
 }
 
 /**
