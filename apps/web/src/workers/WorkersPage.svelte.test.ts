@@ -126,6 +126,24 @@ describe("the workers page", () => {
     expect(sections("w")).toEqual(["lost", "closed"]);
   });
 
+  test.each([1200, 1440])("what a lost worker ran can be read at %i px", async (width) => {
+    await page.viewport(width, 800);
+    setWorker(
+      "run-1",
+      { transient: true, slots: 1 },
+      {
+        ...link(WorkerLinkState.LOST, 75_000),
+        connected: false,
+        attempts: [attemptOf("nightly-docs-index", JobState.LOST)],
+      },
+    );
+    await open();
+    const name = await until(() => row("run-1")?.querySelector(".jobs a"));
+    const cell = row("run-1")?.querySelector(".jobs")?.getBoundingClientRect();
+    expect(words(row("run-1"))).toMatch(/lost for 1 m 0\d s, since/);
+    expect(name?.getBoundingClientRect().right).toBeLessThanOrEqual(cell?.right ?? 0);
+  });
+
   test("a worker's link is told in its details, and a spool that is nearly full in the table, too", async () => {
     const spool = { bufferedBytes: 912_000_000n, spoolBytes: 910_000_000n, spoolLimitBytes: 1_073_741_824n };
     const state = { state: WorkerLinkState.CONNECTED, heardAtUs: BigInt(Date.now() * 1000) };

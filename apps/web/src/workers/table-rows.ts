@@ -13,7 +13,7 @@ export type TableSize = "widest" | "wide" | "middle" | "narrow" | "small";
 /** The size of a table that is so many pixels wide. */
 export function sizeOf(width: number): TableSize {
   if (width >= 1600) return "widest";
-  if (width >= 1180) return "wide";
+  if (width >= 1400) return "wide";
   if (width >= 900) return "middle";
   return width >= 700 ? "narrow" : "small";
 }
