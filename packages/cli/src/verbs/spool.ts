@@ -179,15 +179,19 @@ async function deliver(
   out.status(undefined);
   for (const each of results) {
     const { left, delivered, reason } = each;
-    if (out.json) await out.object({ ...jobOf(left), lines: linesOf(left), delivered, reason });
+    if (out.json) await out.object({ ...jobOf(left), lines: linesOf(left), lost: left.lostLines, delivered, reason });
     else await out.line(resultWords(each));
+    if (left.damaged.length > 0)
+      out.error(
+        `${nameOf(left)}: ${plural(left.damaged.length, "damaged file is", "damaged files are")} kept: see signalbox spool.`,
+      );
   }
   const others = found.filter(({ left, spool: each }) => left && each.owner === "dead").length - results.length;
   if (others > 0)
     out.note(
       `${plural(others, "is", "are")} not for this server, or not known to any: see signalbox spool, and --all.`,
     );
-  if (results.some(({ delivered }) => delivered === "refused")) return exitCodes.failed;
+  if (results.some(({ delivered, left }) => delivered === "refused" || isLossy(left))) return exitCodes.failed;
   return results.some(({ delivered }) => delivered === "waiting") ? exitCodes.pending : exitCodes.ok;
 }
 
@@ -225,7 +229,8 @@ function jobOf({ note }: LeftAttempt): { jobId: string; attempt: number; name: s
 }
 
 function jobWords({ left }: Found): string {
-  if (!left?.note) return "cannot be read";
+  if (!left) return "only damaged files are left";
+  if (!left.note) return "cannot be read";
   return left.note.jobId === "" ? "never known to the server" : sanitise(`${left.note.jobId}/${left.note.attempt}`);
 }
 
@@ -238,13 +243,20 @@ function endWord(left: LeftAttempt | undefined): string {
   return enumWord(EndOutcomeSchema, fromBinary(AttemptEndSchema, Buffer.from(left.note.end, "base64")).outcome);
 }
 
+function isLossy({ lostLines, isEndDamaged }: LeftAttempt): boolean {
+  return lostLines > 0 || isEndDamaged;
+}
+
 function linesOf({ nextLine, ackedLine }: LeftAttempt): number {
   return nextLine - ackedLine;
 }
 
 function resultWords({ left, delivered, reason }: DeliveredAttempt): string {
-  const lines = plural(linesOf(left), "line");
-  if (delivered === "delivered") return `${nameOf(left)}: delivered, ${lines}`;
+  const lines = plural(linesOf(left) - left.lostLines, "line");
+  const lost =
+    (left.lostLines > 0 ? `; ${exact(left.lostLines)} are lost by damage` : "") +
+    (left.isEndDamaged ? "; its end is damaged, and lines behind it may be lost" : "");
+  if (delivered === "delivered") return `${nameOf(left)}: delivered, ${lines}${lost}`;
   return delivered === "refused"
     ? `${nameOf(left)}: not taken, ${lines}: ${sanitise(reason)}`
     : `${nameOf(left)}: not delivered yet, ${lines}`;

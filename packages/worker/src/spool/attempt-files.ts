@@ -1,9 +1,8 @@
 import { link, open, readFile, rename, rm, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { GapCause } from "@signalbox/protocol";
 import type { LineRun } from "../unacked-lines.ts";
 import { encodeHead, scanRecords } from "./records.ts";
-import { encodeRun, runsOf } from "./segment-runs.ts";
+import { encodeRun, isLost, runsOf } from "./segment-runs.ts";
 
 /** A segment takes no more when it has so many bytes, or a 16th of what the spool may hold. */
 export const SEGMENT_BYTES = 1024 * 1024;
@@ -282,10 +281,6 @@ async function writeAll(file: FileHandle, bytes: Buffer, position: number): Prom
     if (bytesWritten === 0) throw new Error(`only ${at} of ${bytes.length} bytes could be written`);
     at += bytesWritten;
   }
-}
-
-function isLost(run: LineRun): boolean {
-  return run.kind === "gap" && run.cause === GapCause.SPOOL_CORRUPT;
 }
 
 function numberOf(path: string): number {

@@ -2,10 +2,11 @@ import { readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AttemptEndSchema } from "@signalbox/protocol";
+import type { LineRun } from "../unacked-lines.ts";
 import { AttemptFiles, readSegmentName, setAside, type Segment } from "./attempt-files.ts";
 import { folderName, NOBODY, ownerState, ownToken, readFolderName, type OwnerState, type SpoolName } from "./owners.ts";
 import { scanRecords, seedOf } from "./records.ts";
-import { lastLineOf } from "./segment-runs.ts";
+import { corruptGap, isLost, lastLineOf, runsOf } from "./segment-runs.ts";
 import { decodeNote, encodeNote, type SpoolNote } from "./spool-note.ts";
 
 /** An owner that cannot be asked whether it lives is gone when its folder was not touched for so long, milliseconds. */
@@ -33,6 +34,8 @@ export interface LeftAttempt {
   readonly bytes: number;
   /** Segments that are damaged. */
   readonly damaged: readonly string[];
+  /** How many of the lines that are not acknowledged are lost in them. */
+  readonly lostLines: number;
   /** Its last bytes are no records, and nothing says which lines they were: some behind `nextLine` may be missing. */
   readonly isEndDamaged: boolean;
 }
@@ -149,6 +152,7 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
   const seed = seedIn(folder);
   const segments: Segment[] = [];
   const damaged: string[] = [];
+  const lost: LineRun[] = [];
   let note: SpoolNote | undefined;
   let ackedLine = 0;
   let writtenLine = 0;
@@ -171,17 +175,20 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
     const from = firstLine ?? before?.nextLine ?? 1;
     // Numbers between two segments are lost: the older one has them as a gap.
     if (before && from > before.nextLine) {
+      lost.push(corruptGap(before.nextLine, from));
       before.nextLine = from;
       if (!damaged.includes(before.path)) damaged.push(before.path);
     }
     if (scan.isDamaged) damaged.push(path);
     const nextLine = Math.max(from, lastLineOf(scan) ?? from);
+    if (scan.isDamaged) lost.push(...runsOf(scan, { firstLine: from, nextLine }).filter(isLost));
     segments.push({ path, firstLine: from, nextLine, bytes: bytes.length, mayHoldDebug: true, isDropped: false });
   }
   const last = segments.at(-1);
   const endLine = endLineOf(note);
   // What an end or another record behind them knows of, and no record holds, is lost.
   if (last && Math.max(writtenLine, endLine) > last.nextLine) {
+    lost.push(corruptGap(last.nextLine, Math.max(writtenLine, endLine)));
     last.nextLine = Math.max(writtenLine, endLine);
     if (!damaged.includes(last.path)) damaged.push(last.path);
   }
@@ -196,6 +203,10 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
     nextLine: Math.max(acked, last?.nextLine ?? first),
     bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
     damaged,
+    lostLines: lost.reduce(
+      (sum, { firstLine, lineCount }) => sum + Math.max(0, firstLine + lineCount - Math.max(firstLine, acked)),
+      0,
+    ),
     isEndDamaged: isEndDamaged && endLine === 0,
   };
 }

@@ -294,6 +294,7 @@ describe("lines in files", () => {
       expect(door.gaps).toEqual(fate === "ended" ? [{ first: 21, count: 10, cause: GapCause.SPOOL_CORRUPT }] : []);
       expect(door.lines.get(21)).toBe(fate === "ended" ? undefined : told);
       expect(door.nextLine).toBe(fate === "ended" ? 31 : 22);
+      expect(left).toMatchObject({ lostLines: fate === "ended" ? 10 : 0, isEndDamaged: fate !== "ended" });
     },
   );
 

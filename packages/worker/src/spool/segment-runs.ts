@@ -20,6 +20,11 @@ export function corruptGap(firstLine: number, nextLine: number): GapRun {
   };
 }
 
+/** Whether a run stands for lines that are lost in a damaged segment. */
+export function isLost(run: LineRun): boolean {
+  return run.kind === "gap" && run.cause === GapCause.SPOOL_CORRUPT;
+}
+
 /**
  * The lines of scanned records, from `firstLine` on and without holes: what is lost becomes a gap, as far as `nextLine` where that is
  * known. What lies below `firstLine` is left out.

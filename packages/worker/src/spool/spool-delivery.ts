@@ -130,7 +130,7 @@ export class SpoolDelivery {
       : await this.#deliverLines(left, note, files, notice);
     const lines = left.nextLine - left.ackedLine;
     if (delivered === "delivered" && lines > 0)
-      notice(`${key}: what ${note.workerId} had left in its spool is delivered, ${lines} lines`);
+      notice(`${key}: what ${note.workerId} had left in its spool is delivered, ${deliveredWords(left)}`);
     if (delivered === "refused")
       notice(`${key}: what ${note.workerId} left in its spool stays there, the server does not take it: ${reason}`);
     this.#options.result?.(left, delivered, reason);
@@ -180,6 +180,11 @@ export class SpoolDelivery {
     if (isDone) return { delivered: "delivered", reason: "" };
     return refusal === undefined ? { delivered: "waiting", reason: "" } : { delivered: "refused", reason: refusal };
   }
+}
+
+function deliveredWords({ nextLine, ackedLine, lostLines }: LeftAttempt): string {
+  const lines = `${nextLine - ackedLine - lostLines} lines`;
+  return lostLines > 0 ? `${lines}; ${lostLines} are lost by damage` : lines;
 }
 
 const progressEveryMs = 200;
