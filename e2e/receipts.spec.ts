@@ -70,7 +70,7 @@ test("a job that was cancelled is retried with other parameters, and its attempt
   // From the keyboard: asked, then at once.
   await page.keyboard.press("c");
   await expect(lever(page, "End")).toContainText(/Cancels in \d\ss/);
-  await expect(lever(page, "End")).toContainText("10 s to end by itself, then killed");
+  await expect(lever(page, "End")).toContainText("10 s to end by itself, then given up");
   await page.keyboard.press("Enter");
   await signalbox.state(id, JobState.CANCELED);
   await page.getByRole("button", { name: "Edit… the parameters and retry" }).click();

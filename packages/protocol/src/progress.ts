@@ -151,7 +151,8 @@ function graceText(job: JobRecord, vitals: Vitals | undefined, nowMs: number): [
   const phase = vitals?.phase ? ` · ${vitals.phase}` : "";
   if (leftMs === undefined || graceMs === 0) return ["", `waits for the worker, ${sinceAsked(job, nowMs)}${phase}`];
   if (leftMs === 0) return ["", `grace of ${duration(graceMs)} is over, waits for the worker's word${phase}`];
-  return [`ends by itself within ${duration(leftMs)}`, `, then killed${phase}`];
+  // A program is killed, a function can only be given up; the record alone does not tell which it is.
+  return [`ends by itself within ${duration(leftMs)}`, `, then killed or given up${phase}`];
 }
 
 /** When the next attempt begins, which one it is, and how the one before ended. */

@@ -64,7 +64,7 @@ beforeEach(async () => {
       slots: 4,
     },
     { type: { name: "plain", levers: ["run"] }, workers: 1, slots: 4 },
-    { type: { name: "run", levers: ["run"], takesInput: true, pinned: true }, workers: 1, slots: 1 },
+    { type: { name: "run", levers: ["run"], takesInput: true, pinned: true, systemStop: true }, workers: 1, slots: 1 },
   );
 });
 afterEach(() => history.replaceState(null, "", started));
@@ -432,7 +432,7 @@ describe("a job of `signalbox run`", () => {
     await until(() => note("End") === "a retry is a new attempt");
   });
 
-  test("a cancel runs down to the kill, with what the program does meanwhile", async () => {
+  test("a cancel runs down to the kill, or to giving up what cannot be killed, with what the job does meanwhile", async () => {
     const cancel = { ...runValue(RunMode.CANCEL) };
     if (cancel.value.case === "run") cancel.value.value.graceMs = 10_000;
     const job = running([], {
@@ -444,7 +444,11 @@ describe("a job of `signalbox run`", () => {
     room.setJob(job);
     room.setVitals({ jobId: "alpha", attempt: 1, asOfUs: nowUs(), phase: "3 processes left" });
     await open("/jobs/alpha");
+    await until(() => /^ends by itself within \d\.\d.s, then given up · 3 processes left$/.test(note("End")));
+    room.setJob({ ...job, type: "run" });
     await until(() => /^ends by itself within \d\.\d.s, then killed · 3 processes left$/.test(note("End")));
+    room.setJob({ ...job, type: "nobody's" });
+    await until(() => /^ends by itself within \d\.\d.s, then killed or given up · 3/.test(note("End")));
   });
 
   test("is not offered in the start form", async () => {

@@ -78,7 +78,7 @@ describe("the progress cell is never empty", () => {
   test("what is under way has a clock", () => {
     expect(plain(jobRecord({ ...running, ...asked(RunMode.PAUSE) }), work)).toContain("waits for a safe point, 1.2 s");
     expect(plain(jobRecord({ ...running, ...asked(RunMode.CANCEL, 30_000, nowMs - 8000) }))).toBe(
-      "ends by itself within 22 s, then killed",
+      "ends by itself within 22 s, then killed or given up",
     );
     expect(plain(jobRecord({ ...running, ...asked(RunMode.CANCEL, 5000, nowMs - 8000) }))).toContain("is over");
     expect(plain(jobRecord({ ...running, ...asked(RunMode.CANCEL) }))).toBe("waits for the worker, 1.2 s");
