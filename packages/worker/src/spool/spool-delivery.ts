@@ -139,6 +139,8 @@ export class SpoolDelivery {
   async #deliverNamed(work: NamedWork): Promise<{ delivered: Delivered; reason: string }> {
     try {
       await this.#options.inItsName(work);
+      // Its log removes the files in the background: they must be gone before the folder is given back under another name.
+      await work.files.clear();
       return { delivered: "delivered", reason: "" };
     } catch (error) {
       return { delivered: work.signal.aborted ? "waiting" : "refused", reason: messageOf(error) };
