@@ -190,6 +190,8 @@ export class AttemptFiles {
     await this.#inTurn(async () => {
       for (const { path } of this.#segments.splice(0)) await rm(path, { force: true });
     });
+    // What `free` took from the list before has its turn behind that.
+    await this.#inTurn(() => Promise.resolve());
   }
 
   /** Writes no more. What is there stays. */

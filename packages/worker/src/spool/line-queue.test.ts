@@ -298,6 +298,21 @@ describe("lines in files", () => {
     },
   );
 
+  test("are off the disk when their files are cleared, also those that are just being freed", async () => {
+    for (let round = 0; round < 20; round++) {
+      const { files } = openQueue();
+      for (let line = 1; line <= 8; line++) {
+        const run = chunk(line, ["x".repeat(500)]);
+        await files.write({ runs: [run], hasDebug: false });
+      }
+      await files.close();
+      const freed = [files.free(4), files.free(9)];
+      await files.clear();
+      expect(await readdir(folder)).toEqual([]);
+      await Promise.all(freed);
+    }
+  });
+
   test("that are dropped for long are one gap and one file", async () => {
     const { queue, files } = openQueue({ kept: false, writes: true });
     queue.resume(1);
