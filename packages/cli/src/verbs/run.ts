@@ -74,6 +74,7 @@ export async function run(
       },
       onNotice: (message) => out.error(sanitise(message)),
       onLink: (sentence) => out.note(`signalbox: ${sanitise(sentence)}`),
+      onCancel: (sentence) => out.note(`signalbox: ${sanitise(sentence)}`),
       onJobId: (id) => {
         if (process.stderr.isTTY) out.note(`signalbox: job ${id}`);
       },

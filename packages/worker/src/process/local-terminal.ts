@@ -27,4 +27,6 @@ export interface LocalTerminal {
   readonly onSignal: (listener: (signal: NodeJS.Signals) => void) => () => void;
   /** Something that the person at the terminal should know. */
   readonly notice: (message: string) => void;
+  /** Somebody in the room has canceled the job. Default: nobody is told. */
+  readonly onCancel?: (reason: string) => void;
 }

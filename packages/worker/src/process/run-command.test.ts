@@ -412,6 +412,17 @@ test("Ctrl+C ends a command that the room has paused", async () => {
   expect([130, 143]).toContain(await supervised.code);
 });
 
+test("a cancel in the room is told where the command runs", async () => {
+  const supervised = supervise(["sh", "-c", "echo ready; sleep 1001; true"]);
+  await vi.waitFor(() => expect(supervised.stdout()).toContain("ready"), patient);
+  await room.server.until(() => room.server.firstStarted !== undefined, "the room has the job", 30_000);
+  const attempt = room.server.firstStarted;
+  const value = { mode: RunMode.CANCEL, graceMs: 5000, reason: "enough" };
+  if (attempt) room.server.set(attempt, { case: "run", value });
+  expect(await supervised.code).toBe(143);
+  expect(supervised.stderr()).toContain("signalbox: somebody in the room has canceled this job: enough\n");
+});
+
 test("a run inside a run is part of it, and passes everything on", async () => {
   const inner = [
     process.execPath,

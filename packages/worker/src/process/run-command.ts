@@ -42,6 +42,8 @@ export interface RunCommandOptions extends Omit<ConnectOptions, "workerId"> {
   readonly onNotice?: (message: string) => void;
   /** Called with one sentence when the link to the server is lost, and when it is back. Default: `onNotice`. */
   readonly onLink?: (sentence: string) => void;
+  /** Called with one sentence when somebody in the room cancels the job. Default: `onNotice`. */
+  readonly onCancel?: (sentence: string) => void;
 }
 
 /** What became of it. */
@@ -100,6 +102,10 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
       keepInputOpen,
       onSignal: signals.listen,
       notice,
+      onCancel: (reason) => {
+        const why = reason === "canceled" ? "" : `: ${reason}`;
+        held.do(() => (options.onCancel ?? say)(`somebody in the room has canceled this job${why}`));
+      },
     },
     onEnd: (end) => {
       exitCode = end instanceof CannotStart ? end.exitCode : exitCodeOf(end);
