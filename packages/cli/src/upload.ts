@@ -4,7 +4,7 @@ import { bytes } from "@signalbox/protocol/format";
 import { currentAttempt } from "@signalbox/protocol/job-state";
 import { explain } from "./explain.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
-import { InputSender, movedTo, type OnWait } from "./input-sender.ts";
+import { InputSender, movedTo, pieceBytes, type OnWait } from "./input-sender.ts";
 import type { InputSource } from "./input-source.ts";
 import type { Room } from "./room.ts";
 
@@ -127,10 +127,14 @@ export class Upload {
     let flights: Flight[] = [];
     let next = this.#sent;
     let isRead = false;
+    let short: Uint8Array | undefined;
     for (;;) {
       while (!isRead && flights.length < Math.floor(width)) {
-        const data = await this.#read(attempt, next);
+        const data: Uint8Array | undefined = short ?? (await this.#read(attempt, next));
         if (!data) return;
+        // A short piece would overtake the long ones before it on the way.
+        short = data.length < pieceBytes && flights.length > 0 ? data : undefined;
+        if (short) break;
         isRead = data.length === 0;
         const sending = sender.send({ offset: BigInt(next), data, eof: isRead });
         flights.push({ eof: isRead, isAlone: flights.length === 0, outcome: outcomeOf(sending) });
@@ -155,6 +159,7 @@ export class Upload {
         flights = [];
         next = this.#sent;
         isRead = false;
+        short = undefined;
         width = 1;
       }
       this.#events.onSent();

@@ -11,7 +11,7 @@ import { Conflict, NotStored, UnknownOutcome, type Store } from "../store/store.
 import { journalOpenedBy } from "../testing/journal-opened-by.ts";
 import { serverActor } from "./dispatch.ts";
 import { pause } from "../pause.ts";
-import { InputDoor } from "./input-door.ts";
+import { InputDoor, inputBoundBytes, largestPieceBytes } from "./input-door.ts";
 
 let folder: string;
 let store: Store;
@@ -34,6 +34,39 @@ async function storedIn({ topic }: InputDoor): Promise<string> {
   const entries = await store.journal.read(topic, 0);
   return Buffer.concat(entries.map(({ data }) => fromBinary(InputEntrySchema, data).data)).toString();
 }
+
+test("pieces sent ahead wait behind one that waits for room, and each is stored in its turn", async () => {
+  const door = newDoor();
+  const at = (index: number, eof = false) =>
+    door.send(
+      { offset: index * largestPieceBytes, data: Buffer.alloc(largestPieceBytes, index), eof },
+      serverActor,
+      never,
+    );
+  const most = inputBoundBytes / largestPieceBytes;
+  for (let index = 0; index < most; index++) await at(index);
+  const ahead = [at(most), at(most + 1), at(most + 2, true)];
+  const ends = Promise.all(ahead);
+  // A turn of the door: the three have been looked at.
+  await door.send({ offset: 0, data: Buffer.alloc(1), eof: false }, serverActor, never);
+  door.setTaken(largestPieceBytes);
+  door.setTaken(3 * largestPieceBytes);
+  expect((await ends).at(-1)).toBe((most + 3) * largestPieceBytes);
+  expect(door.stored.isClosed).toBe(true);
+});
+
+test("a piece behind one whose sender has gone is refused with the place to go on from", async () => {
+  const door = newDoor();
+  const gone = new AbortController();
+  const data = Buffer.alloc(largestPieceBytes);
+  for (let offset = 0; offset < inputBoundBytes; offset += data.length)
+    await door.send({ offset, data, eof: false }, serverActor, never);
+  const first = door.send({ offset: inputBoundBytes, data, eof: false }, serverActor, gone.signal);
+  const second = door.send({ offset: inputBoundBytes + data.length, data, eof: false }, serverActor, never);
+  gone.abort();
+  await expect(first).rejects.toThrow("aborted");
+  await expect(second).rejects.toThrow(`the input of job ${door.jobId} ends at ${inputBoundBytes}. Go on from there`);
+});
 
 const text = "the quick brown fox jumps over the lazy dog";
 /** A sender that says the text's bytes, or others, wherever it thinks it is. */

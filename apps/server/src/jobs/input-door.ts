@@ -62,6 +62,8 @@ export class InputDoor {
   #appended: Promise<void> = Promise.resolve();
   readonly #over = new AbortController();
   readonly #waiting = new Set<() => void>();
+  /** Where the pieces with a place begin that are being sent. */
+  readonly #coming = new Set<{ readonly from: number }>();
   readonly #listeners = new Set<() => void>();
 
   /** `stored` is where the topic ends, `taken` what the job was last known to have. */
@@ -106,23 +108,36 @@ export class InputDoor {
     const taken = Math.min(offset, this.#stored.end);
     if (taken === this.#taken) return;
     this.#taken = taken;
-    for (const look of [...this.#waiting]) look();
+    this.#lookAgain();
     this.#changed();
   }
 
   /**
    * Stores a piece and resolves with the end of the input when it is durable. What is stored already is not stored again. Waits for
-   * room. Throws Refused; what `signal` aborts with; UnknownOutcome.
+   * room, and for pieces before it that are being sent: who sends ahead need not know which of them waits. Throws Refused; what `signal`
+   * aborts with; UnknownOutcome.
    */
   async send(piece: InputPiece, actor: Actor, signal: AbortSignal): Promise<number> {
+    if (piece.offset === undefined) return this.#send(piece, actor, signal);
+    const coming = { from: piece.offset };
+    this.#coming.add(coming);
+    try {
+      return await this.#send(piece, actor, signal);
+    } finally {
+      this.#coming.delete(coming);
+      this.#lookAgain();
+    }
+  }
+
+  async #send(piece: InputPiece, actor: Actor, signal: AbortSignal): Promise<number> {
     let late: AbortSignal | undefined;
     let from = piece.offset;
     for (let attempt = 1; ;) {
       signal.throwIfAborted();
       const step = await this.#inTurn(() => this.#accept(piece, from, actor));
-      if ("needed" in step) {
+      if ("isReady" in step) {
         late ??= AbortSignal.timeout(this.#parts.roomWithinMs);
-        await this.#room(step.needed, late, signal);
+        await this.#until(step.isReady, late, signal);
         continue;
       }
       try {
@@ -145,12 +160,12 @@ export class InputDoor {
     await this.#appended.catch(() => undefined); // Its sender hears of it.
   }
 
-  /** Appends what is new in a piece at the end of what was accepted, unless there is no room for it. */
+  /** Appends what is new in a piece at the end of what was accepted, unless it has to wait. */
   async #accept(
     { offset, data, eof }: InputPiece,
     wanted: number | undefined,
     actor: Actor,
-  ): Promise<{ readonly needed: number } | { readonly from: number; readonly durable: Promise<void> }> {
+  ): Promise<{ readonly isReady: () => boolean } | { readonly from: number; readonly durable: Promise<void> }> {
     this.#assertNotOver();
     const writer = (this.#writer ??= await this.#open());
     // Only what is on disk can be compared.
@@ -162,18 +177,21 @@ export class InputDoor {
     if (isClosed && wanted === undefined) throw this.#ended();
     // Where a piece without a place was tried before is no place that its sender knows: if it is not there, it goes to the end.
     const from = wanted === undefined || (offset === undefined && !(await this.#isAt(wanted, data))) ? end : wanted;
+    if (this.#isBehind(from)) return { isReady: () => !this.#isBehind(from) };
     const fresh = await this.#fresh(from, data);
     const goesTo = from + data.length;
     if (fresh.length === 0 && (!eof || (isClosed && goesTo === end))) return { from, durable: this.#appended };
     if (eof && goesTo < end) throw this.#refusal(`the input goes on after offset ${goesTo}`);
     if (isClosed) throw this.#ended();
-    if (!this.#hasRoom(fresh.length)) return { needed: fresh.length };
+    if (!this.#hasRoom(fresh.length)) return { isReady: () => this.#hasRoom(fresh.length) };
     const atUs = BigInt(this.#parts.clock());
     const entry = create(InputEntrySchema, { offset: BigInt(end), data: fresh, eof, atUs, actor });
     const accepted = (this.#accepted = { end: goesTo, isClosed: eof });
     this.#appended = writer.append(toBinary(InputEntrySchema, entry), goesTo).then(
       () => {
         this.#stored = accepted;
+        // One behind it has failed before this was known, and the input was opened anew.
+        if (accepted.end > this.#accepted.end) this.#accepted = accepted;
         this.#changed();
       },
       (error: unknown) => {
@@ -181,11 +199,12 @@ export class InputDoor {
         if (this.#writer === writer) {
           this.#writer = undefined;
           this.#accepted = this.#stored;
-          for (const look of [...this.#waiting]) look();
+          this.#lookAgain();
         }
         throw error;
       },
     );
+    this.#lookAgain();
     return { from, durable: this.#appended };
   }
 
@@ -242,8 +261,18 @@ export class InputDoor {
     return bytes === 0 || this.#accepted.end + bytes - this.#taken <= inputBoundBytes;
   }
 
-  /** Resolves when there is room for so many bytes. Throws Refused when `late` aborts or the attempt ends, and what `signal` aborts with. */
-  async #room(bytes: number, late: AbortSignal, signal: AbortSignal): Promise<void> {
+  /** Whether a piece begins beyond the end, and others that are being sent may still bring what lies between. */
+  #isBehind(from: number): boolean {
+    return from > this.#accepted.end && [...this.#coming].some((each) => each.from < from);
+  }
+
+  /** Those that wait look whether they still have to. */
+  #lookAgain(): void {
+    for (const look of [...this.#waiting]) look();
+  }
+
+  /** Resolves when a piece need not wait. Throws Refused when `late` aborts or the attempt ends, and what `signal` aborts with. */
+  async #until(isReady: () => boolean, late: AbortSignal, signal: AbortSignal): Promise<void> {
     if (this.#waiting.size >= mostWaiting)
       throw new Refused(
         "exhausted",
@@ -252,7 +281,7 @@ export class InputDoor {
     const given = AbortSignal.any([signal, late, this.#over.signal]);
     await new Promise<void>((resolve) => {
       const look = () => {
-        if (!given.aborted && !this.#hasRoom(bytes)) return;
+        if (!given.aborted && !isReady()) return;
         this.#waiting.delete(look);
         given.removeEventListener("abort", look);
         resolve();
@@ -263,7 +292,7 @@ export class InputDoor {
     });
     signal.throwIfAborted();
     this.#assertNotOver();
-    if (late.aborted && !this.#hasRoom(bytes))
+    if (late.aborted && !isReady())
       throw new Refused(
         "exhausted",
         `The input was not stored: for ${this.#parts.roomWithinMs / 1000} s job ${this.jobId} has left ${this.#stored.end - this.#taken} bytes of it lying, at most ${inputBoundBytes} are kept.`,

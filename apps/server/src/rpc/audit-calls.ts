@@ -1,5 +1,5 @@
 import { create, isMessage, type DescMessage, type Message, type MessageShape } from "@bufbuild/protobuf";
-import type { Interceptor } from "@connectrpc/connect";
+import { Code, type Interceptor } from "@connectrpc/connect";
 import {
   ActorSchema,
   AuditBulkSchema,
@@ -8,6 +8,7 @@ import {
   CancelJobRequestSchema,
   ClientCommandSchema,
   DrainWorkerRequestSchema,
+  InputRefusalSchema,
   JobEventSchema,
   LeverValueSchema,
   ReleaseBulkRequestSchema,
@@ -45,6 +46,8 @@ interface Asked {
   readonly jobId?: string;
   readonly requestId?: string;
 }
+
+const inputWords = "Send input";
 
 /** Commands of a console whose answers are awaited; of older ones a refusal is told without its words. */
 const mostAwaited = 1_000;
@@ -99,10 +102,16 @@ export function auditCalls(log: AuditLog, generationOf: (jobId: string) => bigin
       if (event && caller) log.add(actorOfCaller(caller), event);
       return response;
     } catch (error) {
-      if (error instanceof Refused && error.kind !== "unavailable") refuse(caller, asked, ...codeOf(error));
+      if (error instanceof Refused && error.kind !== "unavailable" && !isFlowControl(error))
+        refuse(caller, asked, ...codeOf(error));
       throw error;
     }
   };
+}
+
+/** Whether a refusal only says where to go on: the sender does, and nothing was kept from him. */
+function isFlowControl({ details }: Refused): boolean {
+  return details.some(({ desc }) => desc === InputRefusalSchema);
 }
 
 function codeOf(error: Refused): [number, string] {
@@ -122,7 +131,7 @@ function askedOf(message: Message): Asked | undefined {
   const retry = is(RetryJobRequestSchema);
   if (retry) return { ...retry, words: retry.parameters ? "Retry with other parameters" : "Retry" };
   const input = is(SendInputRequestSchema);
-  if (input) return { words: "Send input", jobId: input.jobId };
+  if (input) return { words: inputWords, jobId: input.jobId };
   const drain = is(DrainWorkerRequestSchema);
   if (drain) return { words: `${drain.stop ? "Stop" : "Drain"} ${drain.workerId}` };
   const undrain = is(UndrainWorkerRequestSchema);
@@ -195,6 +204,8 @@ function refusedOf(
   const { id, code, reason } = event.value;
   const asked = awaited.get(id) ?? { words: "Console", requestId: id };
   awaited.delete(id);
+  // Only says where the input goes on: see isFlowControl.
+  if (asked.words === inputWords && code === Number(Code.Aborted)) return undefined;
   return { ...asked, code, reason };
 }
 
@@ -219,7 +230,7 @@ function consoleWords({ command }: ClientCommand): string {
     case "setParameters":
       return "Parameters";
     case "input":
-      return "Send input";
+      return inputWords;
     default:
       return "Console";
   }
