@@ -155,7 +155,10 @@ test("a filter of the URL that is not understood is a chip, and nothing is shown
   const room = new TestRoom();
   room.setAudit(command(1));
   await openApp(room, "/audit?kind=zzz&from=abc");
-  await until(() => words(document.querySelector(".none")).startsWith("Nothing fits: kind zzz, from abc is not"));
+  await until(() =>
+    words(document.querySelector(".none")).startsWith("Nothing fits. Not understood: kind zzz, from abc."),
+  );
+  await until(() => foot().includes(", live"));
   expect(rows()).toEqual([]);
   await userEvent.click(page.getByRole("button", { name: "Remove from abc" }));
   await until(() => location.search === "?kind=zzz");
