@@ -91,6 +91,7 @@ export class AttemptLog {
         mayWrite: () => !budget.isSpoolFull || (this.#closed && budget.maySpoolLast),
         changed: () => this.#settle(),
         onTrouble: (reason) => spool?.trouble(reason),
+        onUnreadable: (reason) => spool?.unreadable(reason),
         dropDetail: budget.dropDetail,
       },
       held,

@@ -49,6 +49,8 @@ export interface AttemptFilesOptions {
   readonly segmentBytes?: number;
   /** Damaged segments get a second name, under which they stay. Default: yes. */
   readonly keepsAside?: boolean;
+  /** The folder is not there any more: it has to be made again. */
+  readonly onFolderGone?: () => void;
   /** A segment is damaged. */
   readonly onDamage: (segment: Segment) => void;
 }
@@ -181,7 +183,10 @@ export class AttemptFiles {
   async sync(): Promise<void> {
     if (this.#isSynced) return;
     this.#isSynced = true;
-    await this.#current?.file.datasync();
+    const current = this.#current;
+    await current?.file.datasync();
+    // Somebody has removed it: what follows goes where it can be found again.
+    if (current && (await current.file.stat()).nlink === 0 && this.#current === current) await this.close();
   }
 
   /** Nothing that is written is needed any more: removes all, and begins anew at the next write. */
@@ -206,7 +211,10 @@ export class AttemptFiles {
     await this.close();
     const folder = await this.#options.folder();
     const path = join(folder, segmentName(this.#options.prefix, ++this.#number));
-    const file = await open(path, "wx", 0o600);
+    const file = await open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") this.#options.onFolderGone?.();
+      throw error;
+    });
     const segment = { path, firstLine, nextLine: firstLine, bytes: 0, mayHoldDebug: false, isDropped: false };
     const current = { segment, file };
     try {

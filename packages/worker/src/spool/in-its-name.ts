@@ -50,7 +50,7 @@ export async function deliverInItsName(
   if (signal.aborted) stop();
   worker.begin();
   try {
-    await worker.deliverLeft(definition, leftWork(note, { left, files }, spool));
+    await worker.deliverLeft(definition, leftWork(note, { left, files }, spool, notice));
   } finally {
     signal.removeEventListener("abort", stop);
     await worker.stop();
@@ -61,6 +61,7 @@ function leftWork(
   before: SpoolNote,
   { left, files }: Pick<NamedWork, "left" | "files">,
   config: SpoolConfig,
+  notice: (message: string) => void,
 ): LeftWork {
   let note = before;
   const attempt: AttemptSpool = {
@@ -72,6 +73,7 @@ function leftWork(
     open: () => undefined,
     close: () => undefined,
     trouble: () => undefined,
+    unreadable: (reason) => notice(`lines of the spool cannot be read: ${reason}`),
   };
   const request =
     note.request === "" ? undefined : fromBinary(StartJobRequestSchema, Buffer.from(note.request, "base64"));

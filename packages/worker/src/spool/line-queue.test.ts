@@ -61,6 +61,7 @@ function openQueue(state: Keeps = { kept: true, writes: true }, segmentBytes = 4
     onTrouble: (reason) => {
       if (reason !== undefined) throw new Error(reason);
     },
+    onUnreadable: fail,
     dropDetail: "full",
   });
   return { files, queue };

@@ -36,6 +36,8 @@ export interface LineQueueOptions {
   readonly changed: () => void;
   /** The files cannot be written: lines go on in memory. `undefined`: they can be written again. */
   readonly onTrouble: (reason: string | undefined) => void;
+  /** Lines in the files cannot be read: they are lost. */
+  readonly onUnreadable: (reason: string) => void;
   /** Why lines are dropped, for people. */
   readonly dropDetail: string;
 }
@@ -377,7 +379,7 @@ export class LineQueue {
       return await files.read(position, from);
     } catch (error) {
       const { bytes, nextLine } = position.segment;
-      this.#options.onTrouble(messageOf(error));
+      this.#options.onUnreadable(messageOf(error));
       return { runs: nextLine > from ? [corruptGap(from, nextLine)] : [], end: bytes };
     }
   }

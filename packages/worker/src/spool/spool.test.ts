@@ -306,6 +306,26 @@ describe("a spool", () => {
     expect(room.notices.filter((notice) => notice.includes("cannot be written"))).toHaveLength(1);
   });
 
+  test("is made again when somebody has removed its folder", async () => {
+    const { server } = room;
+    await room.start(
+      [
+        job(async ({ log, signal }) => {
+          for (let line = 1; !signal.aborted; line++) {
+            log.info(`line ${line}`);
+            await new Promise((resolve) => setTimeout(resolve, 20));
+          }
+        }),
+      ],
+      spooling(),
+    );
+    server.behaviour.autoCommit = false;
+    server.assign("a", "test");
+    await eventually(segments).toHaveLength(1);
+    await rm(folder, { recursive: true });
+    await eventually(segments).toHaveLength(1);
+  });
+
   test("goes on when it can be written again, and nothing is lost meanwhile", async () => {
     const { server } = room;
     await mkdir(folder, { recursive: true });

@@ -25,9 +25,8 @@ export class SpooledLog implements PushedLog {
         mayKeep: () => true,
         mayWrite: () => true,
         changed: () => this.ready.ring(),
-        onTrouble: (reason) => {
-          if (reason !== undefined) onTrouble(reason);
-        },
+        onTrouble: () => undefined,
+        onUnreadable: onTrouble,
         dropDetail: "",
       },
       left,

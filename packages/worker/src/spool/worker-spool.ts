@@ -27,6 +27,8 @@ export interface AttemptSpool {
   close(queue: LineQueue): void;
   /** The files cannot be written, or again they can. */
   trouble(reason: string | undefined): void;
+  /** Lines in the files cannot be read. */
+  unreadable(reason: string): void;
 }
 
 /** What a spool tells its worker. */
@@ -84,6 +86,7 @@ export class WorkerSpool {
       // Lines are dropped by the segment: it is to be a small part of all.
       segmentBytes: Math.min(SEGMENT_BYTES, Math.floor(this.config.bytes / 16)),
       note: () => encodeNote(note),
+      onFolderGone: () => (this.#folder = undefined),
       onDamage: ({ path }) => this.#host.notice(`a segment of the spool is damaged and was set aside: ${path}`),
     });
     return {
@@ -92,6 +95,8 @@ export class WorkerSpool {
       open: (queue) => void this.#queues.add(queue),
       close: (queue) => void this.#queues.delete(queue),
       trouble: (reason) => this.#trouble(reason),
+      unreadable: (reason) =>
+        this.#host.notice(`lines of the spool in ${this.config.folder} cannot be read: ${reason}`),
     };
   }
 
@@ -120,7 +125,8 @@ export class WorkerSpool {
   async #make(): Promise<string> {
     await mkdir(this.config.folder, { recursive: true, mode: 0o700 });
     const folder = join(this.config.folder, this.#name(ownToken()));
-    await mkdir(folder, { mode: 0o700 });
+    // Two attempts may find at the same time that it has been removed.
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     return folder;
   }
 
