@@ -19,10 +19,10 @@ export function speedValue(text: string): LeverValue {
     });
   if (text === "unlimited") return value();
   const number = /^(\d+(?:\.\d+)?)(?:\/s)?$/.exec(text)?.[1];
-  if (number === undefined || Number(number) === 0)
+  if (number === undefined || Number(number) === 0 || Number(number) > 1e9)
     throw usageError(
       `'${text}' is no speed.`,
-      "Give items per second, above 0, or 'unlimited'. To stand still: signalbox pause.",
+      "Give items per second, written as 20 or 0.5, above 0 and at most 1000000000, or 'unlimited'. To stand still: signalbox pause.",
     );
   return value(Number(number));
 }
@@ -31,13 +31,14 @@ export function speedValue(text: string): LeverValue {
 export function levelValue(text: string): LeverValue {
   if (/^[012]$/.test(text))
     return create(LeverValueSchema, { value: { case: "logLevel", value: { verbosity: Number(text) } } });
-  return create(LeverValueSchema, { value: { case: "logLevel", value: { level: parseLevel(text) } } });
+  const level = parseLevel(text, ", or 0 (error), 1 (info), 2 (debug)");
+  return create(LeverValueSchema, { value: { case: "logLevel", value: { level } } });
 }
 
-/** The level of a name. Throws CliError. */
-export function parseLevel(text: string): Level {
+/** The level of a name. Throws CliError, which names the levels and what else may be given. */
+export function parseLevel(text: string, orElse = ""): Level {
   const index = levelChoices.findIndex((name) => name === text.toLowerCase());
-  if (index < 0) throw usageError(`'${text}' is no level.`, `Choose one of ${levelChoices.join(", ")}.`);
+  if (index < 0) throw usageError(`'${text}' is no level.`, `Choose one of ${levelChoices.join(", ")}${orElse}.`);
   return (Level.TRACE + index) as Level;
 }
 

@@ -56,7 +56,7 @@ export async function readParameters(given: string, stdin: AsyncIterable<string 
     from = "standard input";
     text = "";
     for await (const part of stdin) text += typeof part === "string" ? part : Buffer.from(part).toString();
-  } else if (!given.trimStart().startsWith("{")) {
+  } else if (!/^\s*[[{"]/.test(given)) {
     from = given;
     try {
       text = await readFile(given, "utf8");

@@ -3,6 +3,7 @@ import { parseBytes } from "@signalbox/worker/spool-config";
 import { parseDuration } from "./durations.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
 import { Invocation, type CommonOptions } from "./invocation.ts";
+import { sanitise } from "./sanitise.ts";
 import type { BulkAction } from "./verbs/bulk.ts";
 import type { AuditOptions } from "./verbs/audit.ts";
 import type { RunOptions } from "./verbs/run.ts";
@@ -35,13 +36,19 @@ Environment:
  * a command line that cannot be understood throws CommanderError.
  */
 export function createProgram(version: string, run: ProgramRun): Command {
-  const program = new Command("signalbox")
+  const program: Command = new Command("signalbox")
     .description("The control room for long-running jobs: start, watch and steer them from a terminal.")
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "print help")
     .helpCommand("help [verb]", "print help for a verb")
     .enablePositionalOptions()
     .showSuggestionAfterError()
+    .addHelpText("before", ({ error }) => {
+      const [first, word] = program.args;
+      return error && first === "help" && word !== undefined
+        ? `signalbox: there is no verb '${sanitise(word)}'.\n`
+        : "";
+    })
     .addHelpText("after", exitCodeHelp);
   withCommonOptions(program);
 

@@ -103,6 +103,6 @@ export function isRefusal(error: unknown): boolean {
 /** Word of the link, for standard error. */
 export function linkWords(event: LinkEvent): string {
   return event.kind === "away"
-    ? `Not live: ${sanitise(event.reason)}. Trying to connect again.`
+    ? `Not live: ${sanitise(event.reason).replace(/[.\s]+$/, "")}. Trying to connect again.`
     : `Live again after ${duration(event.awayMs)}.`;
 }

@@ -16,8 +16,9 @@ describe("numbers as people read them", () => {
     expect([0, 0.3812, 0.9999, 1].map((s) => plain(percent(s)))).toEqual(["0.0 %", "38.1 %", "99.9 %", "100 %"]);
   });
   test("rates have one decimal while it says something", () => {
-    expect([0, 0.03, 2.44, 12.4, 20, 200, 1204.4].map((r) => plain(rate(r)))).toEqual([
+    expect([0, 1e-7, 0.03, 2.44, 12.4, 20, 200, 1204.4].map((r) => plain(rate(r)))).toEqual([
       "0 /s",
+      "0.0000001 /s",
       "0.03 /s",
       "2.4 /s",
       "12.4 /s",

@@ -2,6 +2,9 @@
 
 const space = "\u00a0";
 
+/** One digit that counts, never as a power of ten. */
+const tiny = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 1 });
+
 /** What stands for a number that is not known. */
 export const unknown = "–";
 
@@ -28,7 +31,7 @@ export function rate(perSecond: number): string {
 /** The number of {@link rate} alone. */
 export function rateNumber(perSecond: number): string {
   if (perSecond === 0) return "0";
-  if (perSecond < 0.1) return perSecond.toPrecision(1);
+  if (perSecond < 0.1) return tiny.format(perSecond);
   return perSecond < 99.95 && perSecond % 1 !== 0 ? perSecond.toFixed(1) : grouped.format(perSecond);
 }
 

@@ -20,6 +20,12 @@ export async function limits(
   const request = action === "list" ? undefined : requestOf(action, what, number);
   if (!request && what !== undefined) throw usageError("'list' takes nothing more.");
   const room = await invocation.room();
+  if (request?.lift) {
+    const before = await room.call("Not lifted", () => room.jobs.listLimits({}));
+    const known = before.limits.find(({ limit }) => limit && limitedWords(limit) === limitedWords(request.limit));
+    // Those without an actor are declared by a worker: nobody has set them.
+    if (!known?.limit?.actor) out.note(`Nothing was lifted: nobody has set a limit ${limitedWords(request.limit)}.`);
+  }
   const { limits: uses } = request
     ? await room.call(action === "set" ? "Not set" : "Not lifted", () => room.jobs.setLimit(request))
     : await room.call("", () => room.jobs.listLimits({}));
@@ -60,7 +66,7 @@ const columns: readonly Column<LimitUse>[] = [
 ];
 
 /** As it is written on the command line. */
-function limitedWords(limit: Limit | undefined): string {
+function limitedWords(limit: Limited | undefined): string {
   if (!limit) return "";
   if (limit.type !== "") return `type=${limit.type}`;
   return limit.labelValue === "" ? `label=${limit.labelKey}` : `label=${limit.labelKey}=${limit.labelValue}`;

@@ -109,7 +109,11 @@ export async function set(
   const { types } = await room.call("Parameters not changed", () => room.jobs.listJobTypes({}));
   return steer(invocation, ref, options, "Parameters not changed", (job) => {
     const parameters = changedParameters(job, words, types);
-    for (const key of unset) delete parameters[key];
+    for (const key of unset) {
+      if (!Object.hasOwn(parameters, key))
+        throw usageError(`there is no parameter '${key}'.`, `It has: ${Object.keys(parameters).join(", ") || "none"}.`);
+      delete parameters[key];
+    }
     return parametersValue(parameters);
   });
 }

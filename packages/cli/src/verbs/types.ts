@@ -48,6 +48,11 @@ const typeColumns: Column<OfferedJobType>[] = [
   { title: "DESCRIPTION", cell: ({ type }) => sanitise(type?.description ?? ""), shrinkTo: 10 },
 ];
 
+const bounds = [
+  ...["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf"],
+  ...["minLength", "maxLength", "pattern", "minItems", "maxItems", "enum"],
+];
+
 function parameterColumns(schema: JsonObject | undefined): Column<string>[] {
   const required = Array.isArray(schema?.["required"]) ? schema["required"] : [];
   const of = (key: string, field: string): JsonValue | undefined => propertySchema(schema, key)?.[field];
@@ -60,7 +65,7 @@ function parameterColumns(schema: JsonObject | undefined): Column<string>[] {
     {
       title: "BOUNDS",
       cell: (key) =>
-        ["minimum", "maximum", "enum", "pattern"]
+        bounds
           .filter((field) => of(key, field) !== undefined)
           .map((field) => `${field} ${words(of(key, field))}`)
           .join(", "),
