@@ -19,7 +19,7 @@ Plays the long form of the fault tests and writes docs/faults.md. Ends with 1 if
   --part NAME         only this part, and others that are named so: ${partNames.join(", ")}
   --server-kills N    default ${wholeLong.serverKills}
   --worker-kills N    default ${wholeLong.workerKills}
-  --rate N            lines per second of each job, default ${wholeLong.linesPerSecond}
+  --rate N            lines per second of a room, default ${wholeLong.linesPerSecond}
   --stop SECONDS      how long processes are stopped, as often as wanted; default ${wholeLong.stopSeconds.join(", ")}
   --partition SECONDS default ${wholeLong.partitionSeconds}
   --keep-page         leaves docs/faults.md as it is

@@ -32,11 +32,10 @@ export function readSpoolConfig(
   options: SpoolOptions | false | undefined,
   env: Env = process.env,
 ): SpoolConfig | undefined {
-  if (options === false || (options === undefined && env.SIGNALBOX_SPOOL === "off")) return undefined;
+  if (options === false || (options === undefined && isOff(env.SIGNALBOX_SPOOL))) return undefined;
   const bytes = options?.bytes ?? (env.SIGNALBOX_SPOOL_BYTES ? parseBytes(env.SIGNALBOX_SPOOL_BYTES) : undefined);
   const whenFull = options?.whenFull ?? (env.SIGNALBOX_SPOOL_FULL || "wait");
-  if (bytes !== undefined && !(Number.isSafeInteger(bytes) && bytes >= leastBytes))
-    throw new TypeError(`the spool may hold ${bytes} bytes: it must be at least ${leastBytes} (1M)`);
+  if (bytes !== undefined) checkBytes(bytes, `${bytes} bytes`);
   if (!policies.includes(whenFull))
     throw new TypeError(`when the spool is full: one of ${policies.join(", ")}, not ${JSON.stringify(whenFull)}`);
   return {
@@ -51,9 +50,23 @@ export function spoolFolder(env: Env = process.env): string {
   return resolve(env.SIGNALBOX_SPOOL_DIR || join(dataFolder(env), "spool"));
 }
 
-/** Reads a number of bytes: `1048576`, `500M`, `2G`, `1.5GiB`. Units are powers of 1,024. Throws TypeError. */
+/** Reads how much a spool may hold: `1048576`, `500M`, `2G`, `1.5GiB`. Units are powers of 1,024. Throws TypeError. */
 export function parseBytes(text: string): number {
   const match = /^(\d{1,15}(?:\.\d{1,3})?) ?([kmgt]?)(?:i?b)?$/i.exec(text.trim());
   if (!match) throw new TypeError(`${JSON.stringify(text)} is no number of bytes: write 500M or 2G`);
-  return Math.floor(Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] || " ").toLowerCase()));
+  const bytes = Math.floor(Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] || " ").toLowerCase()));
+  checkBytes(bytes, text.trim());
+  return bytes;
+}
+
+function checkBytes(bytes: number, said: string): void {
+  if (bytes < leastBytes) throw new TypeError(`a spool of ${said} is too small: it must hold at least 1M`);
+  if (!Number.isSafeInteger(bytes))
+    throw new TypeError(`a spool of ${said} cannot be: give a whole number of bytes, at most 8000T`);
+}
+
+function isOff(text: string | undefined): boolean {
+  if (!text || text === "on") return false;
+  if (text !== "off") throw new TypeError(`SIGNALBOX_SPOOL is on or off, not ${JSON.stringify(text)}`);
+  return true;
 }
