@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
@@ -51,10 +52,12 @@ export async function startProgram({ command, cwd, env }: ProgramOptions): Promi
       detached: true,
       stdio: pipes ? [...pipes.theirs] : "pipe",
     });
-    const exited = exitOf(child);
+    const witness = new EndWitness(child);
+    const exited = exitOf(child, witness);
     await once(child, "spawn");
     const { stdin, stdout, stderr } = pipes ? streamsOf(pipes) : child;
     if (!stdin || !stdout || !stderr || child.pid === undefined) throw new Error("it has no pipes");
+    for (const output of [stdout, stderr]) output.once("end", () => witness.look());
     return {
       pid: child.pid,
       outputs: [
@@ -79,12 +82,51 @@ export function endBySignal(number: number): ProgramExit {
   return { signal: found?.[0] ?? `signal ${number}`, number };
 }
 
-function exitOf(child: ChildProcess): Promise<ProgramExit> {
+function exitOf(child: ChildProcess, witness: EndWitness): Promise<ProgramExit> {
   return new Promise((resolve) => {
-    child.once("exit", (code, signal) =>
-      resolve(signal ? endBySignal(constants.signals[signal]) : { code: code ?? 0 }),
-    );
+    child.once("exit", (code, signal) => {
+      const number = signal ? constants.signals[signal] : witness.signal;
+      resolve(number > 0 ? endBySignal(number) : { code: code ?? 0 });
+    });
   });
+}
+
+/** How long a program takes to be gone that has closed its outputs by ending, milliseconds. */
+const goneWithinMs = 5;
+
+/**
+ * Sees in Linux's list of processes by which signal a program has ended: of signals without a name, such as the real-time ones, Node says
+ * that the program has ended with exit code 0. Its entry is there until Node has taken the end, which it does after this event.
+ */
+class EndWitness {
+  /** 0: none, as far as was seen. */
+  signal = 0;
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** An output has ended: the program may have. */
+  look(): void {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (process.platform !== "linux" || pid === undefined || exitCode !== null || signalCode !== null) return;
+    for (const until = performance.now() + goneWithinMs; performance.now() < until;) {
+      let stat: string;
+      try {
+        stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+      } catch {
+        return;
+      }
+      const fields = stat
+        .slice(stat.lastIndexOf(")") + 2)
+        .trimEnd()
+        .split(" ");
+      if (fields[0] !== "Z") continue;
+      this.signal = Number(fields.at(-1)) & 0x7f;
+      return;
+    }
+  }
 }
 
 function streamsOf({ ours: [input, output, errors] }: PipeEnds) {
