@@ -69,6 +69,8 @@ export class AttemptFiles {
   #number: number;
   /** The segment that is written into, and its file. */
   #current: { segment: Segment; file: FileHandle } | undefined;
+  /** The file that is written into has no name any more. */
+  #isGone = false;
   #ackedLine = 0;
   #notedAck = 0;
   #isSynced = true;
@@ -186,7 +188,7 @@ export class AttemptFiles {
     const current = this.#current;
     await current?.file.datasync();
     // Somebody has removed it: what follows goes where it can be found again.
-    if (current && (await current.file.stat()).nlink === 0 && this.#current === current) await this.close();
+    if (current && this.#current === current) this.#isGone = (await current.file.stat()).nlink === 0;
   }
 
   /** Nothing that is written is needed any more: removes all, and begins anew at the next write. */
@@ -207,7 +209,7 @@ export class AttemptFiles {
   }
 
   async #room(firstLine: number): Promise<{ segment: Segment; file: FileHandle }> {
-    if (this.#current && this.#current.segment.bytes < this.segmentBytes) return this.#current;
+    if (this.#current && !this.#isGone && this.#current.segment.bytes < this.segmentBytes) return this.#current;
     await this.close();
     const folder = await this.#options.folder();
     const path = join(folder, segmentName(this.#options.prefix, ++this.#number));
@@ -225,6 +227,7 @@ export class AttemptFiles {
       throw error;
     }
     this.#current = current;
+    this.#isGone = false;
     this.#segments.push(segment);
     return current;
   }

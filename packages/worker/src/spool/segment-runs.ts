@@ -21,7 +21,7 @@ export function corruptGap(firstLine: number, nextLine: number): GapRun {
 }
 
 /** Whether a run stands for lines that are lost in a damaged segment. */
-export function isLost(run: LineRun): boolean {
+export function isLost(run: LineRun): run is GapRun {
   return run.kind === "gap" && run.cause === GapCause.SPOOL_CORRUPT;
 }
 
@@ -33,7 +33,10 @@ export function runsOf(scan: Scan, { firstLine, nextLine }: { firstLine: number;
   const runs: LineRun[] = [];
   let expected = firstLine;
   const lose = (upTo: number) => {
-    if (upTo > expected) runs.push(corruptGap(expected, upTo));
+    const before = runs.at(-1);
+    // Records that are damaged one behind the other are one gap.
+    if (upTo > expected && before && isLost(before)) runs[runs.length - 1] = corruptGap(before.firstLine, upTo);
+    else if (upTo > expected) runs.push(corruptGap(expected, upTo));
     expected = Math.max(expected, upTo);
   };
   for (const { head, payload } of scan.records) {

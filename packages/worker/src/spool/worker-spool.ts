@@ -61,7 +61,8 @@ export class WorkerSpool {
     this.#writer = writer;
     this.#host = host;
     const tidy = () => {
-      for (const queue of this.#queues) void queue.tidy();
+      // What cannot be synced or removed is tried again.
+      for (const queue of this.#queues) void queue.tidy().catch(() => undefined);
     };
     this.#timers = [setInterval(tidy, tidyEveryMs), setInterval(() => void this.#touch(), touchEveryMs)];
     for (const timer of this.#timers) timer.unref();
