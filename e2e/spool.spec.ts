@@ -96,7 +96,7 @@ test("a command that has ended while the server was away is delivered with its e
   await signalbox.server.kill("SIGKILL");
   const away = run(signalbox, ["seq", "1", "20000"], "away");
   expect(await away.code).toBe(0);
-  expect(away.stderr()).toMatch(/of the output are kept here: the next signalbox run delivers them/);
+  expect(away.stderr()).toMatch(/of the output are kept here: the next signalbox run to that server delivers them/);
   const listed = await command(signalbox, ["spool", "--json"]);
   expect(listed.json).toMatchObject([{ name: "away", jobId: "", owner: "dead", lines: 20_000, ended: "succeeded" }]);
   const exported = await command(signalbox, ["spool", "export", String(listed.json[0]?.["spool"])]);
