@@ -126,7 +126,7 @@ describe("the workers page", () => {
     expect(sections("w")).toEqual(["lost", "closed"]);
   });
 
-  test.each([1200, 1440])("what a lost worker ran can be read at %i px", async (width) => {
+  test.each([1200, 1440, 1640])("what a lost worker ran can be read at %i px", async (width) => {
     await page.viewport(width, 800);
     setWorker(
       "run-1",

@@ -39,5 +39,12 @@ test("an order is the same if the same workers stand in the same places", () => 
 });
 
 test("the table has columns as long as they have room", () => {
-  expect([1920, 1440, 1068, 768, 420].map(sizeOf)).toEqual(["widest", "wide", "middle", "narrow", "small"]);
+  expect([1920, 1440, 1280, 1068, 768, 420].map(sizeOf)).toEqual([
+    "widest",
+    "wide",
+    "broad",
+    "middle",
+    "narrow",
+    "small",
+  ]);
 });

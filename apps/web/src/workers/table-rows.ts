@@ -8,12 +8,13 @@ export type TableRow = { readonly top: number; readonly height: number } & (
 );
 
 /** How much room the table has: with all columns, without some, or two lines a row. */
-export type TableSize = "widest" | "wide" | "middle" | "narrow" | "small";
+export type TableSize = "widest" | "wide" | "broad" | "middle" | "narrow" | "small";
 
 /** The size of a table that is so many pixels wide. */
 export function sizeOf(width: number): TableSize {
-  if (width >= 1600) return "widest";
+  if (width >= 1640) return "widest";
   if (width >= 1400) return "wide";
+  if (width >= 1180) return "broad";
   if (width >= 900) return "middle";
   return width >= 700 ? "narrow" : "small";
 }
