@@ -6,8 +6,6 @@ import vm from "node:vm";
 
 /** What is young may take up so much, bytes. V8 itself lets it grow to 64 MB, which a server at rest then holds. */
 const mostYoungBytes = 16 * 1024 * 1024;
-/** By how much the old may grow from one collection to the next, percent. V8 lets a small heap grow to a multiple, and keeps the room. */
-const growingPercent = 40;
 
 /** When a thread gives memory back. */
 export interface Care {
@@ -27,15 +25,14 @@ const mainCare: Care = { everyMs: 5_000, busyShare: 0.2, worthBytes: 8e6, worthS
 export const smallCare: Care = { everyMs: 10_000, busyShare: 1, worthBytes: 2e6, worthShare: 1 };
 
 /**
- * Bounds what the heaps of this process grow to. V8 makes room for a rush, such as a thousand workers that connect, and keeps the room: a
+ * Bounds the space for young objects. V8 makes room for a rush, such as a thousand workers that connect, and keeps the room: a
  * server that then only hears heartbeats would hold twice what it uses. For the main thread; one a process.
  */
-export class HeapBounds {
+export class YoungBound {
   readonly #collections: PerformanceObserver;
   #grows = true;
 
   constructor() {
-    v8.setFlagsFromString(`--heap-growing-percent=${growingPercent}`);
     this.#collections = new PerformanceObserver(() => this.#bound());
     this.#collections.observe({ entryTypes: ["gc"] });
   }

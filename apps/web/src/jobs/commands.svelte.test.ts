@@ -125,6 +125,16 @@ test("a step of speed is refused where somebody set another limit, and so are pa
   expect(again).toBeUndefined();
 });
 
+test("presses that are gathered mean what the first of them showed, whatever the page learns meanwhile", async () => {
+  commands.speed("j-1", 11, true);
+  move("raj", speedValue(1_000), nowMs);
+  shown = stored;
+  commands.speed("j-1", 12, true);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.waitFor(() => expect(plain(commands.fault("j-1", "speed")?.text)).toMatch(/^Raj set speed 1,000 \/s/));
+  expect(sent).toEqual([]);
+});
+
 test("a cancel whose countdown ends is sent on what was shown when it was asked for", async () => {
   commands.cancel("j-1");
   move("raj", runValue(RunMode.PAUSE), nowMs);

@@ -83,6 +83,8 @@ export class Commands {
   readonly #cancels = new SvelteMap<string, Countdown>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #lines = new Map<string, Promise<unknown>>();
+  /** The generation that the first of the presses showed that are being gathered, by `job/lever`. */
+  readonly #gathered = new Map<string, bigint>();
 
   /** `now` is the server's clock, milliseconds since the Unix epoch. */
   constructor(
@@ -198,17 +200,22 @@ export class Commands {
     const key = `${jobId}/speed`;
     clearTimeout(this.#timers.get(key));
     this.#timers.delete(key);
+    // A press means 'from what I see': what somebody else does while presses are gathered came after it.
+    const seen = this.#gathered.get(key) ?? this.#generation(jobId, "speed");
     if (!gather) {
-      void this.#set(jobId, value);
+      this.#gathered.delete(key);
+      void this.#set(jobId, value, undefined, seen);
       return;
     }
+    this.#gathered.set(key, seen);
     this.#asked.set(key, value);
     this.#faults.delete(key);
     this.#timers.set(
       key,
       setTimeout(() => {
         this.#timers.delete(key);
-        void this.#set(jobId, value);
+        this.#gathered.delete(key);
+        void this.#set(jobId, value, undefined, seen);
       }, gatherMs),
     );
   }
