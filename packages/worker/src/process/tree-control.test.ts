@@ -62,7 +62,7 @@ test.each([
   [
     "a program that starts others with vfork",
     `python3 -c 'import subprocess,itertools
-for _ in itertools.count(): subprocess.Popen(["sleep","0.02"], close_fds=False).wait(0.1)'`,
+for _ in itertools.count(): subprocess.Popen(["sleep","0.02"], close_fds=False).wait()'`,
   ],
 ])("%s can be stopped while they go on forking, and ended", async (_, script) => {
   const { tree, control } = await plantTree(script);
