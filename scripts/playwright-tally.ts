@@ -1,5 +1,5 @@
 import type { FullResult, Reporter, Suite } from "@playwright/test/reporter";
-import { tally } from "./tally.ts";
+import { beginningOf, tally } from "./tally.ts";
 
 /** A Playwright reporter that counts tests for `npm test`, with the reason of each skip. */
 export default class PlaywrightTally implements Reporter {
@@ -21,7 +21,12 @@ export default class PlaywrightTally implements Reporter {
           };
         }
         const outcome = test.outcome();
-        return { name, outcome: outcome === "unexpected" ? "failed" : "passed", unsteady: outcome === "flaky" };
+        const errors = test.results.flatMap((result) =>
+          result.errors.map(({ message, location }) =>
+            beginningOf([message, location && `at ${location.file}:${location.line}`].filter(Boolean).join("\n")),
+          ),
+        );
+        return { name, outcome: outcome === "unexpected" ? "failed" : "passed", unsteady: outcome === "flaky", errors };
       }),
     );
   }

@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { stripVTControlCharacters } from "node:util";
 
 /** One finished test, as a line of the tally file. */
 export interface Tallied {
@@ -8,6 +9,16 @@ export interface Tallied {
   readonly reason?: string;
   /** Passed, but not the first time: something in it races with a busy machine. */
   readonly unsteady?: boolean;
+  /** What it failed with, at each try: the beginning of it, without colours. */
+  readonly errors?: readonly string[];
+}
+
+const linesOfError = 12;
+
+/** The beginning of what a test failed with, for the end of a long output. */
+export function beginningOf(error: string): string {
+  const lines = stripVTControlCharacters(error).trim().split("\n");
+  return lines.length > linesOfError ? [...lines.slice(0, linesOfError), "…"].join("\n") : lines.join("\n");
 }
 
 /** The file in which every runner counts its tests; `npm test` names it. */

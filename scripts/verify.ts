@@ -58,8 +58,10 @@ rmSync(folder, { recursive: true });
 const count = (outcome: Tallied["outcome"]) => all.filter((each) => each.outcome === outcome);
 console.log();
 for (const { name, reason } of count("skipped")) console.log(`skipped: ${name}: ${reason ?? "no reason given"}`);
-for (const { name } of all.filter(({ unsteady }) => unsteady))
-  console.log(`unsteady: ${name}: passed, but only when it was tried again`);
-for (const { name } of count("failed")) console.log(`failed: ${name}`);
+// The runners have told it at length, but of a long output often only the end is kept.
+const because = ({ errors = [] }: Tallied) => errors.map((error) => `\n${error.replace(/^/gm, "    ")}`).join("");
+for (const each of all.filter(({ unsteady }) => unsteady))
+  console.log(`unsteady: ${each.name}: passed, but only when it was tried again${because(each)}`);
+for (const each of count("failed")) console.log(`failed: ${each.name}${because(each)}`);
 console.log(`${count("passed").length} passed, ${count("failed").length} failed, ${count("skipped").length} skipped`);
 if (count("failed").length > 0) process.exitCode = 1;

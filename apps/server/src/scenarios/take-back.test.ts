@@ -164,9 +164,12 @@ test(
     const yields = async (turns: number) => {
       for (let turn = 0; turn < turns; turn++) await setImmediate();
     };
-    // Whoever was too late begins sooner the next time, so that the two stay as close together as they can.
+    // Whoever was too late begins sooner the next time: by more and more until the other is late, so that the two come as close together
+    // as they can, whatever the disk takes.
     let lead = 0;
-    for (let i = 0; i < 60; i++) {
+    let step = 1;
+    let hadLast: boolean | undefined;
+    for (let i = 0; i < 40; i++) {
       const { generation } = await test.set(jobId, { case: "speed", value: { itemsPerSecond: i + 1 } });
       const command = create(CommandSchema, { action: { case: "withdrawGeneration", value: generation } });
       const connecting = yields(Math.max(0, -lead)).then(() =>
@@ -188,7 +191,9 @@ test(
       if (state === ReceiptState.WITHDRAWN) expect(had).toBe(false);
       const key = had ? ReceiptState.DELIVERED : state;
       told.set(key, (told.get(key) ?? 0) + 1);
-      lead += had ? -1 : 1;
+      step = had === hadLast ? step * 2 : 1;
+      hadLast = had;
+      lead += had ? -step : step;
       received = heard.spec?.generation ?? 0n;
       worker.report(heard);
       await expect
