@@ -113,7 +113,7 @@ test("a flood of refusals that all differ is bounded too, and nothing waits for 
   expect(stored.reduce((sum, repeated) => sum + 1 + repeated, 0)).toBe(20_000);
 });
 
-test("what comes faster than it can be stored is left out, and that is said", async () => {
+test("what comes faster than it can be stored is left out, and that is said", { timeout: 60_000 }, async () => {
   await using temp = await openTempStore();
   const log = new AuditLog({ journal: temp.store.journal, clock: () => 1_000_000_000, logger });
   const words: string[] = [];

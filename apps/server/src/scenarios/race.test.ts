@@ -8,8 +8,8 @@ const jobs = 1_000;
 const atOnce = 50;
 /** A job is canceled so long after it has begun to run. */
 const cancelAfterMs = 50;
-/** By so much the next job is given more time than the last if that was done first, or less. */
-const stepMs = 4;
+/** By so much the next job is given more time than the last if that was done first, or less: milliseconds, and of what the last had. */
+const step = { least: 4, share: 0.04 };
 const { SUCCEEDED, FAILED, CANCELED } = JobState;
 const ended: readonly JobState[] = [SUCCEEDED, FAILED, CANCELED];
 
@@ -67,7 +67,8 @@ test(
         answers.late++;
       }
       if (!ends.has(id)) await new Promise<void>((resolve) => atEnd.set(id, resolve));
-      lastsMs += ends.get(id) === SUCCEEDED ? stepMs : -stepMs;
+      const by = Math.max(step.least, Math.round(Math.abs(lastsMs) * step.share));
+      lastsMs += ends.get(id) === SUCCEEDED ? by : -by;
     };
     await room.offered("race");
     let next = 0;
