@@ -28,6 +28,7 @@ import { Proofs } from "./jobs/proofs.ts";
 import { Steering } from "./jobs/steering.ts";
 import { Consoles } from "./live/console/consoles.ts";
 import { Cursors } from "./live/cursors.ts";
+import { TableReaders } from "./live/table-readers.ts";
 import { Trends } from "./jobs/trends.ts";
 import type { LiveParts } from "./live/live-parts.ts";
 import { OpenWatches } from "./live/open-watches.ts";
@@ -43,6 +44,8 @@ import { jobStreams } from "./rpc/job-streams.ts";
 import { limitCalls } from "./rpc/limit-calls.ts";
 import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
+import type { PlainUnary } from "./http/plain-unary.ts";
+import { plainCalls } from "./rpc/plain-calls.ts";
 import { plainConnect } from "./rpc/plain-connect.ts";
 import { plainPushLogs } from "./rpc/plain-push-logs.ts";
 import { refusalsOf, runService } from "./rpc/run-service.ts";
@@ -90,6 +93,8 @@ export interface Domain {
   readonly plainPushLogs: PlainMethod;
   /** The same for Connect. */
   readonly plainConnect: PlainMethod;
+  /** The same for the calls by which programs start and steer jobs, with what stands around them. */
+  readonly plainCalls: (interceptors: readonly Interceptor[]) => PlainUnary[];
   /** The exact bytes of an attempt's log, or of its late evidence; undefined if there is no such job or attempt. */
   readonly readLog: (
     jobId: string,
@@ -153,6 +158,7 @@ export async function openDomain({
     workers,
     bulks,
     cursors: new Cursors(store.id),
+    tableReaders: new TableReaders(),
     attemptOf,
   };
 
@@ -175,9 +181,10 @@ export async function openDomain({
     trends.look(clock());
   }, lookEveryMs);
 
+  const jobCalls = jobService(jobs, workers, inputs, steering);
   const operatorRoutes = (router: ConnectRouter) => {
     router.service(JobService, {
-      ...jobService(jobs, workers, inputs, steering),
+      ...jobCalls,
       ...limitCalls(limits, dispatch),
       ...jobStreams({ live, steering, open: watches, clock }),
     });
@@ -216,6 +223,13 @@ export async function openDomain({
     },
     plainPushLogs: plainPushLogs(workers),
     plainConnect: plainConnect(connectParts),
+    plainCalls: (interceptors) =>
+      plainCalls(
+        JobService,
+        jobCalls,
+        ["startJob", "sendCommand", "cancelJob", "retryJob", "sendInput", "getJob"],
+        interceptors,
+      ),
     readLog: async (jobId, attempt, signal, late) => {
       try {
         return (late ? logs.late : logs).text(jobId, attemptOf(jobId, attempt), signal);

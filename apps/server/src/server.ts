@@ -11,6 +11,7 @@ import { isLoopback, type Config, type ListenAt } from "./config.ts";
 import { openDomain, type Domain } from "./domain.ts";
 import type { EarlyPort } from "./http/early-port.ts";
 import { servePlainStream } from "./http/plain-stream.ts";
+import { servePlainUnary } from "./http/plain-unary.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createOperatorListener } from "./http/operator-listener.ts";
 import { createWorkerListener } from "./http/worker-listener.ts";
@@ -130,7 +131,8 @@ export async function openServer(
       health(router, readiness);
       reflection(router);
     },
-    plainStreams: (server, access) => {
+    plainCalls: (server, access) => {
+      servePlainUnary(server, domain.plainCalls(interceptors), access);
       servePlainStream(server, domain.plainPushLogs, access, (error) => pushErrors(error, access.shutdown));
       servePlainStream(server, domain.plainConnect, access, (error) => connectErrors(error, access.shutdown));
     },

@@ -8,14 +8,24 @@ const lengthDelimited = 2;
  * many readers. The field must not be set otherwise, and the message must travel in binary, never as JSON.
  */
 export function addRawMessages(message: Message, fieldNumber: number, encoded: readonly Uint8Array[]): void {
-  const fields = (message.$unknown ??= []);
-  for (const bytes of encoded) {
-    const prefix = varint(bytes.length);
-    const data = new Uint8Array(prefix.length + bytes.length);
-    data.set(prefix);
-    data.set(bytes, prefix.length);
-    fields.push({ no: fieldNumber, wireType: lengthDelimited, data });
+  if (encoded.length === 0) return;
+  const tag = varint((fieldNumber << 3) | lengthDelimited);
+  const prefixes = encoded.map(({ length }) => varint(length));
+  const size = encoded.reduce((sum, { length }, i) => sum + tag.length + (prefixes[i]?.length ?? 0) + length, 0);
+  // One piece for all of them, which is copied as one: it begins behind the tag that goes before each unknown field.
+  const data = new Uint8Array(size - tag.length);
+  let at = 0;
+  for (const [i, bytes] of encoded.entries()) {
+    if (i > 0) at = put(data, tag, at);
+    at = put(data, prefixes[i] ?? [], at);
+    at = put(data, bytes, at);
   }
+  (message.$unknown ??= []).push({ no: fieldNumber, wireType: lengthDelimited, data });
+}
+
+function put(data: Uint8Array, piece: ArrayLike<number>, at: number): number {
+  data.set(piece, at);
+  return at + piece.length;
 }
 
 function varint(value: number): number[] {

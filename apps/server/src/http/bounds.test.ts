@@ -134,7 +134,7 @@ test("calls beyond the limit of all connections are refused as RESOURCE_EXHAUSTE
 test("when all connections hold too much, the one that holds most goes", async () => {
   const { url, tick } = await startWorkerListener(
     { streams: { heldBytes: 1_000_000, lookEveryMs: 20 } },
-    { plainStreams: readNothing("/unread") },
+    { plainCalls: readNothing("/unread") },
   );
   const canary = createClient(LiveService, grpc(url)).watch({})[Symbol.asyncIterator]();
   await canary.next();
@@ -150,7 +150,7 @@ test("when all connections hold too much, the one that holds most goes", async (
 });
 
 test("of a stream that is not read only so much comes in", async () => {
-  const { url } = await startWorkerListener({}, { plainStreams: readNothing(connectPath) });
+  const { url } = await startWorkerListener({}, { plainCalls: readNothing(connectPath) });
   const raw = await RawHttp2.open(url);
   onTestFinished(() => raw.close());
   // The server's settings hold from their acknowledgement on.
@@ -228,7 +228,7 @@ test("a connection that opens a thousand calls at once leaves turns to others", 
 });
 
 /** A method whose calls are not read. */
-function readNothing(path: string): NonNullable<WorkerListenerOptions["plainStreams"]> {
+function readNothing(path: string): NonNullable<WorkerListenerOptions["plainCalls"]> {
   return (server) => {
     const general = server.listeners("stream") as ((...args: unknown[]) => void)[];
     server.removeAllListeners("stream");

@@ -32,7 +32,12 @@ async function open(accept: (call: PlainCall) => Partial<PlainReader>, more: Par
         ...accept(call),
       }),
     },
-    { admits: () => true, shutdown: new AbortController().signal, readMaxBytes: limit, ...more },
+    {
+      callerOf: () => ({ kind: "machine", name: "token", address: "" }),
+      shutdown: new AbortController().signal,
+      readMaxBytes: limit,
+      ...more,
+    },
     (error) => (error instanceof ConnectError ? error : new ConnectError(String(error), Code.Internal)),
   );
   server.listen(0, "127.0.0.1");
@@ -244,7 +249,7 @@ describe("a plain streaming call", () => {
   });
 
   test("goes the general way when its caller is not known", async () => {
-    const { stream, ended } = call(await open(sizes, { admits: () => false }));
+    const { stream, ended } = call(await open(sizes, { callerOf: () => undefined }));
     stream.end();
     expect((await ended).status).toBe(418);
   });

@@ -1,6 +1,7 @@
 import { constants, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import type { Caller } from "../auth/caller.ts";
 
 // A way past the general RPC machinery for a method whose messages are many and small: hundreds of workers that print a line now and
 // then cost a fraction of it. It takes only the plain form of a call (no compression, no deadline) of a caller who may call; whatever
@@ -8,12 +9,14 @@ import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 
 /** What a listener decides of such calls. */
 export interface PlainAccess {
-  /** Whether this call may be served: who calls is known and the server does not stop. */
-  readonly admits: (headers: IncomingHttpHeaders, address: string) => boolean;
+  /** Who calls; undefined if this call is not served here: nobody knows who calls, or the server stops. */
+  readonly callerOf: (headers: IncomingHttpHeaders, address: string) => Caller | undefined;
   /** Aborts all calls, with a ConnectError as its reason. */
   readonly shutdown: AbortSignal;
   /** Largest request message, bytes. */
   readonly readMaxBytes: number;
+  /** The one request of a unary call must be there so long after its headers, milliseconds. */
+  readonly requestTimeoutMs: number;
 }
 
 /** A method that is served here when its calls are plain. */
@@ -54,7 +57,7 @@ export interface PlainReader {
 export function servePlainStream(
   server: Http2Server,
   method: PlainMethod,
-  { admits, shutdown, readMaxBytes }: PlainAccess,
+  { callerOf, shutdown, readMaxBytes }: Omit<PlainAccess, "requestTimeoutMs">,
   /** What a failed call means for its client. */
   toError: (error: unknown) => ConnectError,
 ): void {
@@ -66,7 +69,7 @@ export function servePlainStream(
     if (
       headers[":path"] === method.path &&
       isPlain(headers) &&
-      admits(headers, stream.session?.socket.remoteAddress ?? "")
+      callerOf(headers, stream.session?.socket.remoteAddress ?? "")
     ) {
       const call = new Call(stream, readMaxBytes, toError);
       open.add(call);
@@ -76,7 +79,8 @@ export function servePlainStream(
   });
 }
 
-function isPlain(headers: IncomingHttpHeaders): boolean {
+/** Whether a call is in the plain form: gRPC's own encoding, uncompressed, without a deadline. */
+export function isPlain(headers: IncomingHttpHeaders): boolean {
   const encoding = headers["grpc-encoding"];
   return (
     headers[":method"] === "POST" &&

@@ -63,8 +63,8 @@ export interface WorkerListenerOptions extends RpcOptions {
   /** Told to those who come with HTTP/1.1: where browsers belong. */
   readonly origin: () => string;
   readonly limits?: WorkerLimits;
-  /** Puts methods of many small messages before the general machinery; see plain-stream.ts. */
-  readonly plainStreams?: (server: Http2Server, access: PlainAccess) => void;
+  /** Puts methods of many small messages, or that are called often, before the general machinery; see plain-stream.ts. */
+  readonly plainCalls?: (server: Http2Server, access: PlainAccess) => void;
 }
 
 /**
@@ -73,6 +73,7 @@ export interface WorkerListenerOptions extends RpcOptions {
  */
 export function createWorkerListener(options: WorkerListenerOptions): Listener {
   const { logger, metrics, limits = {} } = options;
+  const { requestTimeoutMs = 15_000 } = limits;
   // No brotli: at its default quality it takes 60 ms for 28 KB.
   const rpc = createRpcOptions("worker", [compressionGzip], options);
   const methods = new Map<string, DescMethod>();
@@ -125,10 +126,11 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
     grpcWeb: false,
     connect: false,
   });
-  options.plainStreams?.(app.server, {
-    admits: (headers, address) => !rpc.shutdown.aborted && options.authenticate(headers, address) !== undefined,
+  options.plainCalls?.(app.server, {
+    callerOf: (headers, address) => (rpc.shutdown.aborted ? undefined : options.authenticate(headers, address)),
     shutdown: rpc.shutdown,
     readMaxBytes,
+    requestTimeoutMs,
   });
   takeTurns(app.server, admit);
   app.server.on("session", (session) => {
@@ -155,7 +157,7 @@ export function createWorkerListener(options: WorkerListenerOptions): Listener {
 
   /** Node has no such limit for HTTP/2, and probes need no token. */
   function cutIfLate(request: Http2ServerRequest) {
-    const timer = setTimeout(() => request.stream.close(constants.NGHTTP2_CANCEL), limits.requestTimeoutMs ?? 15_000);
+    const timer = setTimeout(() => request.stream.close(constants.NGHTTP2_CANCEL), requestTimeoutMs);
     const inTime = () => clearTimeout(timer);
     request.once("end", inTime).once("close", inTime);
   }

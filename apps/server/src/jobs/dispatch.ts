@@ -169,10 +169,13 @@ export class Dispatch {
 
   /** Looks again when all of the queue is to be told what it waits for. */
   #sayLater(): void {
-    this.#saying ??= setTimeout(() => {
-      this.#saying = undefined;
-      this.wake();
-    }, this.#saysFrom - performance.now());
+    this.#saying ??= setTimeout(
+      () => {
+        this.#saying = undefined;
+        this.wake();
+      },
+      Math.max(0, this.#saysFrom - performance.now()),
+    );
   }
 
   /**
@@ -202,10 +205,6 @@ export class Dispatch {
       if (this.#stop.signal.aborted || (freeSlots === 0 && !says)) break;
       const { record } = job;
       if (!isWaiting(record)) continue;
-      if (wantedRun(record.spec) !== RunMode.RUN) {
-        this.#say(job, "held: paused before it started");
-        continue;
-      }
       if (isResting(record)) continue;
       const key = lineKey(record);
       let line = lines.get(key);
@@ -318,7 +317,8 @@ export class Dispatch {
     const known = this.#waiting.get(job);
     if (!isWaiting(record)) {
       this.#waiting.delete(job);
-      if (known && !attempt) this.#say(job, "");
+      if (isHeld(record)) this.#say(job, "held: paused before it started");
+      else if (known && !attempt) this.#say(job, "");
       return isFreed || (known !== undefined && !attempt);
     }
     const waiting = { job, priority: wantedPriority(record.spec), queuedAt: Number(record.queuedAtUs) };
@@ -373,18 +373,28 @@ export interface DispatchParts {
   readonly logger: Logger;
 }
 
-function isWaiting(record: JobRecord): boolean {
+function isQueued(record: JobRecord): boolean {
   return record.state === JobState.QUEUED && !openAttempt(record);
 }
 
-/** Whether the job waits for its next attempt, not for others. */
+/** Whether the job stands in the queue for a worker, now or when its retry is due. */
+function isWaiting(record: JobRecord): boolean {
+  return isQueued(record) && wantedRun(record.spec) === RunMode.RUN;
+}
+
+/** Whether the job is in the queue and shall not run. */
+function isHeld(record: JobRecord): boolean {
+  return isQueued(record) && wantedRun(record.spec) !== RunMode.RUN;
+}
+
+/** Whether a job that waits does so for its next attempt, not for others. */
 function isResting(record: JobRecord): boolean {
-  return record.retryAtUs !== 0n && wantedRun(record.spec) === RunMode.RUN;
+  return record.retryAtUs !== 0n;
 }
 
 /** Whether the job would run if it could. */
 function isReady(record: JobRecord): boolean {
-  return isWaiting(record) && record.retryAtUs === 0n && wantedRun(record.spec) === RunMode.RUN;
+  return isWaiting(record) && !isResting(record);
 }
 
 function inOrder(a: Waiting, b: Waiting): number {

@@ -1,7 +1,6 @@
-import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   addRawMessages,
-  CommandSchema,
   JobEntrySchema,
   JobRecordSchema,
   type Actor,
@@ -29,6 +28,8 @@ import { commandBody, RequestIds } from "./request-ids.ts";
 export interface Decision {
   readonly actor: Actor;
   readonly requestId?: string;
+  /** What stands for the request. */
+  readonly body?: string;
   readonly cause: JobEntry["cause"];
   /** The record after it. */
   readonly record: JobRecord;
@@ -196,7 +197,7 @@ export class Job {
       const { record, generation } = foldCommand(before, command, actor, requestId, now, this.mayHave);
       check(before);
       return {
-        cause: { case: "command", value: { ...clone(CommandSchema, command), generation } },
+        cause: { case: "command", value: { ...command, generation } },
         record,
         takesBack: command.action.case === "withdrawGeneration",
       };
@@ -213,12 +214,12 @@ export class Job {
     requestId: string,
     actor: Actor,
     body: string,
-    decide: (record: JobRecord, now: number) => Omit<Decision, "actor" | "requestId">,
+    decide: (record: JobRecord, now: number) => Omit<Decision, "actor" | "requestId" | "body">,
   ): Promise<JobRecord> {
     await this.#inTurn(async () => (this.#requests ??= await this.#readRequests()));
     return this.update((before, now) => {
       const known = this.#requests?.get(actor, requestId);
-      if (!known) return { actor, requestId, ...decide(before, now) };
+      if (!known) return { actor, requestId, body, ...decide(before, now) };
       if (known.body !== body)
         throw new Refused("exists", `Request id ${requestId} was used for something else on this job. Use a new id.`);
       return undefined;
@@ -287,7 +288,7 @@ export class Job {
     this.#record = record;
     this.#encoded = encoded;
     this.#digest = digest;
-    this.#requests?.learn(entry);
+    this.#requests?.learn(entry, decision.body);
     this.#afterEntry(this, before, { entry, position, digest });
   }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { clone, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import {
   CommandSchema,
   LeverValueSchema,
@@ -25,13 +25,13 @@ interface Known {
 export class RequestIds {
   readonly #known = new Map<string, Known>();
 
-  /** Learns the request that caused an entry, if one did. */
-  learn({ cause, actor, requestId, record }: JobEntry): void {
+  /** Learns the request that caused an entry, if one did. `body` is what stands for it, where that is known. */
+  learn({ cause, actor, requestId, record }: JobEntry, body?: string): void {
     if (!actor || requestId === "") return;
     const key = keyOf(actor, requestId);
     switch (cause.case) {
       case "command":
-        this.#known.set(key, { body: commandBody(cause.value), generation: cause.value.generation });
+        this.#known.set(key, { body: body ?? commandBody(cause.value), generation: cause.value.generation });
         break;
       case "retry": {
         const parameters = cause.value.parametersChanged ? settingOf(record?.spec, "parameters")?.value : undefined;
@@ -52,7 +52,7 @@ export class RequestIds {
 
 /** What stands for a command, whatever generation it was given. */
 export function commandBody(command: Command): string {
-  return digest("command", toBinary(CommandSchema, { ...clone(CommandSchema, command), generation: 0n }));
+  return digest("command", toBinary(CommandSchema, { ...command, generation: 0n }));
 }
 
 /** What stands for a retry with other parameters, or with the same. */

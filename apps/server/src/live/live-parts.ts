@@ -6,6 +6,7 @@ import type { Logs } from "../logs/logs.ts";
 import type { Store } from "../store/store.ts";
 import type { Workers } from "../workers/workers.ts";
 import type { Cursors } from "./cursors.ts";
+import type { TableReaders } from "./table-readers.ts";
 
 /** What subscriptions read from. */
 export interface LiveParts {
@@ -17,6 +18,7 @@ export interface LiveParts {
   readonly workers: Workers;
   readonly bulks: Bulks;
   readonly cursors: Cursors;
+  readonly tableReaders: TableReaders;
   /** The attempt that a reader means: 0 is the newest. Throws Refused if there is no such job or attempt. */
   readonly attemptOf: (jobId: string, attempt: number) => number | Promise<number>;
 }

@@ -47,7 +47,7 @@ export class WorkerPort implements AsyncDisposable {
       metrics: createMetrics(),
       interceptors: [errorInterceptor(logger)],
       routes: domain.workerRoutes,
-      plainStreams: (server, access) =>
+      plainCalls: (server, access) =>
         servePlainStream(server, domain.plainPushLogs, access, (error) => errors(error, access.shutdown)),
       authenticate: authenticateMachines(token),
       origin: () => "http://localhost",
