@@ -94,8 +94,9 @@ test("a command that has ended while the server was away is delivered with its e
 }) => {
   test.setTimeout(240_000);
   await signalbox.server.kill("SIGKILL");
-  const away = run(signalbox, ["seq", "1", "20000"], "away");
+  const away = run(signalbox, ["sh", "-c", "sleep 3; seq 1 20000"], "away");
   expect(await away.code).toBe(0);
+  const endedMs = Date.now();
   expect(away.stderr()).toMatch(/of the output are kept here: the next signalbox run to that server delivers them/);
   const listed = await command(signalbox, ["spool", "--json"]);
   expect(listed.json).toMatchObject([{ name: "away", jobId: "", owner: "dead", lines: 20_000, ended: "succeeded" }]);
@@ -112,6 +113,10 @@ test("a command that has ended while the server was away is delivered with its e
   const record = await jobNamed(signalbox, "away");
   expect(record?.attempts[0]?.end).toMatchObject({ outcome: EndOutcome.SUCCEEDED, exitCode: 0 });
   expect(counted(await signalbox.text(record?.id ?? ""))).toBe(20_000);
+  // It ran when it ran, not when that was told.
+  const ranMs = Number((record?.endedAtUs ?? 0n) - (record?.startedAtUs ?? 0n)) / 1000;
+  expect(ranMs).toBeGreaterThan(2_900);
+  expect(Number(record?.endedAtUs) / 1000).toBeLessThan(endedMs);
 });
 
 test("a worker that is killed delivers what it had at its next start, into the attempt that it was lost in", async ({

@@ -100,6 +100,8 @@ export class Attempt {
   /** The job's own `cancel` has failed, so that its grace counts after all. */
   #cancelFailed = false;
   #started = false;
+  /** Worker clock, microseconds; 0 while it has not begun. */
+  #beganAtUs = 0;
   #settled = false;
   #fenced = false;
   #released = false;
@@ -192,8 +194,9 @@ export class Attempt {
   }
 
   /** It has run in another process, and ended: what is left of it is delivered from here. Instead of `start`. */
-  finish(end: AttemptEnd): void {
+  finish(end: AttemptEnd, beganAtUs: number): void {
     this.#started = true;
+    this.#beganAtUs = beganAtUs;
     this.#settled = true;
     this.#close();
     const { held } = this.#beginning;
@@ -290,6 +293,7 @@ export class Attempt {
       ...(this.#end ? { end: this.#end } : {}),
       ...(checkpoint ? { checkpoint } : {}),
       nextLine: BigInt(this.log.nextLine),
+      beganAtUs: BigInt(this.#beganAtUs),
     });
   }
 
@@ -316,6 +320,7 @@ export class Attempt {
         return;
       }
       this.#started = true;
+      this.#beganAtUs = this.#host.clock.wallUs();
       this.#changed();
       // The cast is the one place where a job type's own parameters meet the general ones: the server has checked them.
       const end = await this.#definition.run(this.#job() as Job<never>);

@@ -48,6 +48,8 @@ export interface LeftWork {
   readonly known: { readonly jobId: string; readonly attempt: number } | undefined;
   readonly held: HeldLines;
   readonly spool: Pick<WorkerSpool, "attempt" | "config">;
+  /** When it began, worker clock, microseconds since the Unix epoch; 0: nobody knows. */
+  readonly beganAtUs: number;
   readonly end: AttemptEnd;
 }
 
@@ -179,10 +181,11 @@ export class RunningWorker implements Worker {
    * Delivers what is left of an attempt of the process in whose name this worker is: its lines, and its end. The server is asked for the
    * job, or knows it already. Resolves when it has everything; rejects if it never will.
    */
-  async deliverLeft(definition: JobDefinition<never>, { start, known, held, spool, end }: LeftWork): Promise<void> {
+  async deliverLeft(definition: JobDefinition<never>, left: LeftWork): Promise<void> {
+    const { start, known, held, spool, end, beganAtUs } = left;
     const { name = definition.type } = start;
     const attempt = new Attempt({ name, labels: {}, held }, definition, { ...this.#work.host, spool });
-    attempt.finish(end);
+    attempt.finish(end, beganAtUs);
     if (!known) return this.#localStarts.begin(definition.type, start, attempt, this.#link.open).ended;
     this.#work.bind(attempt, create(AttemptSpecSchema, known));
     while (this.#work.has(attempt) && this.state.kind !== "closed") await this.#changed.wait({ ms: lookAgainMs });

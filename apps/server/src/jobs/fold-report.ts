@@ -34,24 +34,41 @@ import { giveBack, leverOf, removeLever, setLever, settingOf, wantedRun, type Le
 
 // Reports: what a worker says of the attempt that it runs. See job-fold.ts for the rules of all folds.
 
+/** A word is late if what it tells of was so long ago, microseconds; what is told sooner has happened when it was heard. */
+const lateUs = 1_000_000;
+
 /**
  * The record after a worker's word on its open attempt; undefined if it says nothing new. The caller has checked that the attempt is
- * the open one and belongs to the process that reports. Folding the same report twice changes nothing the second time.
+ * the open one and belongs to the process that reports. Folding the same report twice changes nothing the second time. `serverTime` makes
+ * a time on the worker's clock one of the server's; without it everything has happened now.
  */
-export function foldReport(before: JobRecord, report: AttemptReport, now: number): JobRecord | undefined {
+export function foldReport(
+  before: JobRecord,
+  report: AttemptReport,
+  now: number,
+  serverTime?: (workerUs: number) => number,
+): JobRecord | undefined {
   const record = begin(before);
   const attempt = openAttempt(record);
   if (!attempt || attempt.number !== report.attempt) return undefined;
   const at = BigInt(now);
   let changed = false;
+  /** When something happened of which a late word tells, not before `earliest`. */
+  const happened = (workerUs: bigint, earliest: bigint): bigint => {
+    const told = workerUs > 0n && serverTime ? BigInt(Math.round(serverTime(Number(workerUs)))) : at;
+    if (at - told < lateUs) return at;
+    return told > earliest ? told : earliest;
+  };
 
   if (attempt.lostAtUs !== 0n) {
     attempt.lostAtUs = 0n;
     changed = true;
   }
   if (report.started && attempt.startedAtUs === 0n) {
-    attempt.startedAtUs = at;
-    if (record.startedAtUs === 0n) record.startedAtUs = at;
+    // A job that names its worker may have been begun there before anybody here knew of it.
+    const earliest = record.workerId === "" ? attempt.assignedAtUs : (record.attempts.at(-2)?.endedAtUs ?? 0n);
+    attempt.startedAtUs = happened(report.beganAtUs, earliest);
+    if (record.startedAtUs === 0n) record.startedAtUs = attempt.startedAtUs;
     changed = true;
   }
   const known = record.spec?.generation ?? 0n;
@@ -74,6 +91,8 @@ export function foldReport(before: JobRecord, report: AttemptReport, now: number
 
   if (report.end && !hasEnded(record)) {
     foldEnd(record, attempt, report.end, now);
+    attempt.endedAtUs = happened(report.end.atUs, attempt.startedAtUs || attempt.assignedAtUs);
+    if (hasEnded(record)) record.endedAtUs = attempt.endedAtUs;
     changed = true;
   } else if (changed) {
     observe(record, attempt, now);
@@ -90,8 +109,9 @@ export function foldHello(
   report: AttemptReport,
   doubts: readonly bigint[],
   now: number,
+  serverTime?: (workerUs: number) => number,
 ): JobRecord | undefined {
-  const after = foldReport(before, report, now);
+  const after = foldReport(before, report, now, serverTime);
   const record = after ?? begin(before);
   let changed = after !== undefined;
   for (const receipt of record.receipts) {

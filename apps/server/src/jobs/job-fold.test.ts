@@ -1,4 +1,4 @@
-import { clone, create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { clone, create, equals, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   ActorKind,
   ActorSchema,
@@ -86,6 +86,44 @@ const running = () => {
   const record = foldAssign(started(), worker, 5);
   return report(record, { levers: [applied(record, "run")] });
 };
+
+describe("times", () => {
+  const s = 1_000_000;
+  const told = (record: JobRecord, now: number, more: MessageInitShape<typeof AttemptReportSchema>) =>
+    foldReport(
+      record,
+      create(AttemptReportSchema, { jobId: record.id, attempt: 1, started: true, ...more }),
+      now,
+      // The worker's clock is an hour behind.
+      (workerUs) => Math.min(workerUs + 3600 * s, now),
+    ) ?? record;
+  const end = (atS: number) => ({ outcome: EndOutcome.SUCCEEDED, endLine: 1n, atUs: BigInt(atS * s) });
+
+  test("of a late word are the worker's, on the clock of the server", () => {
+    const record = foldAssign({ ...started(), workerId: worker.workerId }, worker, 3700 * s);
+    const ended = told(record, 3701 * s, { beganAtUs: BigInt(10 * s), end: end(99) });
+    expect([ended.startedAtUs, ended.endedAtUs]).toEqual([BigInt(3610 * s), BigInt(3699 * s)]);
+    expect(ended.attempts[0]).toMatchObject({ startedAtUs: BigInt(3610 * s), endedAtUs: BigInt(3699 * s) });
+  });
+
+  test("of a word that is not late are when it was heard", () => {
+    const record = foldAssign(started(), worker, 3700 * s);
+    const ended = told(record, 3702 * s, { beganAtUs: BigInt(101.5 * s), end: end(101.9) });
+    expect([ended.startedAtUs, ended.endedAtUs]).toEqual([BigInt(3702 * s), BigInt(3702 * s)]);
+  });
+
+  test("never run backwards, whatever a worker says: nothing begins before it was assigned, or ends before it began", () => {
+    const record = foldAssign(started(), worker, 3700 * s);
+    const ended = told(record, 3800 * s, { beganAtUs: 1n, end: end(2) });
+    expect([ended.startedAtUs, ended.endedAtUs]).toEqual([BigInt(3700 * s), BigInt(3700 * s)]);
+  });
+
+  test("are when it was heard if the worker's clock is not known", () => {
+    const record = foldAssign(started(), worker, 5);
+    const said = create(AttemptReportSchema, { attempt: 1, started: true, beganAtUs: 1n, end: end(0.000002) });
+    expect(foldReport(record, said, 90 * s)).toMatchObject({ startedAtUs: BigInt(90 * s), endedAtUs: BigInt(90 * s) });
+  });
+});
 
 describe("a job", () => {
   test("runs only after its worker says so", () => {

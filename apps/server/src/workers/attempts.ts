@@ -139,12 +139,13 @@ export class Attempts {
     }
     const actor = workerActor(session);
     await job.update((before, now) => {
+      const serverTime = session.tellsTime ? (workerUs: number) => session.serverTime(workerUs, now) : undefined;
       const attempt = openAttempt(before);
       if (attempt?.number !== report.attempt || attempt.incarnation !== session.incarnation) return undefined;
       if (attempt.lostAtUs !== 0n && !report.end) {
         const back = foldBack(before, now);
         if (back) {
-          const record = foldHello(back, report, doubts, now) ?? back;
+          const record = foldHello(back, report, doubts, now, serverTime) ?? back;
           return {
             actor,
             cause: { case: "back", value: create(AttemptBackSchema, { attempt: attempt.number }) },
@@ -152,7 +153,7 @@ export class Attempts {
           };
         }
       }
-      const record = foldHello(before, report, doubts, now);
+      const record = foldHello(before, report, doubts, now, serverTime);
       return record && { actor, cause: { case: "report", value: report }, record };
     });
   }

@@ -114,6 +114,11 @@ export class WorkerSession implements Candidate {
     stop.abort();
   }
 
+  /** Whether the worker has said what its clock shows: only then is {@link serverTime} more than a guess. */
+  get tellsTime(): boolean {
+    return this.hello.workerTimeUs !== 0n;
+  }
+
   /** A time on the worker's clock as server clock, neither before the epoch nor after `now`. Microseconds. */
   serverTime(workerTime: number, now: number): number {
     return Math.min(Math.max(0, workerTime + this.clockOffsetUs), now);

@@ -1,10 +1,11 @@
+import { statSync } from "node:fs";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { AttemptEndSchema, EndOutcome, StartJobRequestSchema, type AttemptEnd } from "@signalbox/protocol";
 import type { ConnectConfig } from "../config.ts";
 import { defineJob } from "../job.ts";
 import type { Redaction } from "../redaction/redact-options.ts";
 import { RunningWorker, type LeftWork } from "../running-worker.ts";
-import { systemClock } from "../clock.ts";
+import type { LeftAttempt } from "./left-spools.ts";
 import type { SpoolConfig } from "./spool-config.ts";
 import type { NamedWork } from "./spool-delivery.ts";
 import { encodeNote, type SpoolNote } from "./spool-note.ts";
@@ -87,14 +88,25 @@ function leftWork(
     },
     held: left,
     spool: { attempt: () => attempt, config },
-    end: note.end === "" ? endOfKilled() : fromBinary(AttemptEndSchema, Buffer.from(note.end, "base64")),
+    beganAtUs: note.begunAtMs * 1000,
+    end:
+      note.end === "" ? endOfKilled(lastWritten(left)) : fromBinary(AttemptEndSchema, Buffer.from(note.end, "base64")),
   };
 }
 
-function endOfKilled(): AttemptEnd {
+/** When the process last wrote something down, milliseconds since the Unix epoch: as long it lived. */
+function lastWritten({ segments }: LeftAttempt): number | undefined {
+  try {
+    return Math.max(...segments.map(({ path }) => statSync(path).mtimeMs));
+  } catch {
+    return undefined;
+  }
+}
+
+function endOfKilled(atMs = Date.now()): AttemptEnd {
   return create(AttemptEndSchema, {
     outcome: EndOutcome.FAILED,
     reason: "its process was killed: this is what it had printed",
-    atUs: BigInt(systemClock.wallUs()),
+    atUs: BigInt(Math.round(atMs * 1000)),
   });
 }
