@@ -11,7 +11,8 @@ export default defineConfig({
   // Real servers, workers and browsers: `npm test` runs three files of the project `together` at a time, and one of `alone`.
   workers: 1,
   projects: [
-    { name: "together", testIgnore: alone },
+    // Movement costs a machine of two cores a tenth of the time; how the pages are with it, the others see.
+    { name: "together", testIgnore: alone, use: { contextOptions: { reducedMotion: "reduce" } } },
     { name: "alone", testMatch: alone },
   ],
   fullyParallel: false,
