@@ -2,9 +2,14 @@ import { clone, create, toBinary } from "@bufbuild/protobuf";
 import { VitalsSchema, type Vitals } from "@signalbox/protocol";
 import { Changes } from "../changes.ts";
 
+/** Changes vitals in place. */
+type Change = (vitals: Vitals) => void;
+
 interface Slot {
   vitals: Vitals;
   encoded: Uint8Array | undefined;
+  /** What is still to be done to the vitals, by whoever looks at them first. */
+  pending: Change | undefined;
 }
 
 /** So many jobs that have ended are kept, so that who watches sees their last vitals. Their records hold them for good. */
@@ -30,22 +35,35 @@ export class VitalsBoard {
   /** A copy of a job's vitals, as they are now. */
   get(jobId: string): Vitals | undefined {
     const slot = this.#slots.get(jobId);
-    return slot && clone(VitalsSchema, slot.vitals);
+    return slot && clone(VitalsSchema, settled(slot));
   }
 
   /** A job's vitals to look at; never change them. */
   peek(jobId: string): Readonly<Vitals> | undefined {
-    return this.#slots.get(jobId)?.vitals;
+    const slot = this.#slots.get(jobId);
+    return slot && settled(slot);
   }
 
   /** Changes a job's vitals in place; `change` gets the present ones, or empty ones. */
-  change(jobId: string, change: (vitals: Vitals) => void): void {
-    let slot = this.#slots.get(jobId);
-    if (!slot) this.#slots.set(jobId, (slot = { vitals: create(VitalsSchema, { jobId }), encoded: undefined }));
-    change(slot.vitals);
+  change(jobId: string, change: Change): void {
+    const slot = this.#slot(jobId);
+    change(settled(slot));
     slot.encoded = undefined;
     this.#changes.touch(jobId);
-    if (this.#watchers.size > 0) this.#watchers.get(jobId)?.();
+    this.#wake(jobId);
+  }
+
+  /**
+   * Like {@link change}, but the change is made when somebody looks, and only the last of those that were left: for what comes far more often
+   * than it is looked at, and tells the newest state of always the same fields.
+   */
+  changeWhenRead(jobId: string, change: Change): void {
+    const slot = this.#slot(jobId);
+    const isKnown = slot.pending !== undefined;
+    slot.pending = change;
+    // Who has not looked since the last touch will.
+    if (!isKnown) this.#changes.touch(jobId);
+    this.#wake(jobId);
   }
 
   /** Calls `look` after each change of a job's vitals; one a job. Returns what ends that. */
@@ -88,7 +106,32 @@ export class VitalsBoard {
     });
   }
 
-  #encode(slot: Slot): Uint8Array {
-    return (slot.encoded ??= toBinary(VitalsSchema, slot.vitals));
+  #slot(jobId: string): Slot {
+    let slot = this.#slots.get(jobId);
+    if (!slot) {
+      slot = { vitals: create(VitalsSchema, { jobId }), encoded: undefined, pending: undefined };
+      this.#slots.set(jobId, slot);
+    }
+    return slot;
   }
+
+  #wake(jobId: string): void {
+    if (this.#watchers.size > 0) this.#watchers.get(jobId)?.();
+  }
+
+  #encode(slot: Slot): Uint8Array {
+    const vitals = settled(slot);
+    return (slot.encoded ??= toBinary(VitalsSchema, vitals));
+  }
+}
+
+/** The vitals of a slot, with what was left to be done to them. */
+function settled(slot: Slot): Vitals {
+  const { pending, vitals } = slot;
+  if (pending) {
+    slot.pending = undefined;
+    slot.encoded = undefined;
+    pending(vitals);
+  }
+  return vitals;
 }

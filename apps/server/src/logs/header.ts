@@ -33,7 +33,7 @@ export function describeChunk(
 ): { header: ChunkHeader; mark: LogMark } {
   const { lineCount, lineFlags, length, timeDeltaUs, blob } = body;
   const counts = new Array<number>(LEVEL_COUNT).fill(0);
-  const carry = Uint8Array.from(before.carryLevels);
+  const carry = new Uint8Array(before.carryLevels);
   const base = Number(body.baseTimeUs) + sender.clockOffsetUs;
   let order = Number(before.orderUs);
   let orderFirst = order;
@@ -60,6 +60,7 @@ export function describeChunk(
     at += bytes;
   }
   const nextLine = body.firstLine + BigInt(lineCount);
+  const orderLastUs = BigInt(Math.round(order));
   // Written out, not made with create(): that takes as long as all of the rest together.
   const header: ChunkHeader = {
     $typeName: "signalbox.v1.ChunkHeader",
@@ -69,18 +70,25 @@ export function describeChunk(
     clockOffsetUs: BigInt(Math.round(sender.clockOffsetUs)),
     orderFloorUs: before.orderUs,
     orderFirstUs: BigInt(Math.round(orderFirst)),
-    orderLastUs: BigInt(Math.round(order)),
+    orderLastUs,
     levelCounts: counts,
     blobBytes: blob.length,
     receivedAtUs: BigInt(receivedAtUs),
     detectedLevels: detected ?? noLevels,
   };
+  const levelCounts: bigint[] = [];
+  for (let level = 0; level < LEVEL_COUNT; level++) {
+    const known = before.levelCounts[level] ?? 0n;
+    const count = counts[level] ?? 0;
+    // Most levels have no line in a chunk, and big numbers cost.
+    levelCounts.push(count > 0 ? known + BigInt(count) : known);
+  }
   const mark: LogMark = {
     $typeName: "signalbox.v1.LogMark",
-    levelCounts: counts.map((count, level) => BigInt(count) + (before.levelCounts[level] ?? 0n)),
+    levelCounts,
     blobBytes: before.blobBytes + BigInt(blob.length),
     missingLines: before.missingLines,
-    orderUs: BigInt(Math.round(order)),
+    orderUs: orderLastUs,
     carryLevels: carry,
   };
   return { header, mark };

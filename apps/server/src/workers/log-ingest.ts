@@ -1,5 +1,6 @@
-import { LogRefusalSchema, type Attempt, type PushLogsOpen } from "@signalbox/protocol";
+import { LogRefusalSchema, type Attempt, type PushLogsOpen, type Vitals } from "@signalbox/protocol";
 import type { Jobs } from "../jobs/jobs.ts";
+import type { VitalsBoard } from "../jobs/vitals-board.ts";
 import { endedUnheard } from "../jobs/job-record.ts";
 import type { AttemptLog, LogEnd } from "../logs/attempt-log.ts";
 import type { Sender } from "../logs/header.ts";
@@ -14,9 +15,35 @@ import { PushStream } from "./push-stream.ts";
 import { SpoolStreams } from "./spool-streams.ts";
 import type { WorkerSession } from "./worker-session.ts";
 
-interface OpenLog {
+/** The door of an attempt that runs, and what the room is shown of its lines. */
+class OpenLog {
   readonly log: Promise<AttemptLog>;
-  readonly rate: LineRate;
+  readonly #vitals: VitalsBoard;
+  readonly #rate = new LineRate();
+  #opened: AttemptLog | undefined;
+
+  constructor(log: Promise<AttemptLog>, vitals: VitalsBoard) {
+    this.log = log;
+    this.#vitals = vitals;
+  }
+
+  /** Has the job's vitals tell what is on disk. */
+  show(log: AttemptLog): void {
+    this.#opened = log;
+    this.#vitals.changeWhenRead(log.jobId, this.#measure);
+  }
+
+  readonly #measure = (vitals: Vitals) => {
+    const log = this.#opened;
+    if (vitals.attempt !== log?.attempt) return;
+    const { nextLine, mark }: LogEnd = log.durable;
+    const lines = nextLine - 1 - Number(mark.missingLines);
+    vitals.lines = BigInt(lines);
+    vitals.linesPerSecond = this.#rate.next(lines, performance.now());
+    vitals.logBytes = mark.blobBytes;
+    vitals.missingLines = mark.missingLines;
+    vitals.levelCounts = mark.levelCounts;
+  };
 }
 
 /** Counts what came in since the server started. */
@@ -93,6 +120,7 @@ export class LogIngest {
   ): Promise<PushStream> {
     const late = attempt.endedAtUs === 0n ? undefined : this.#late.enter(this.#jobs.get(open.jobId), open.attempt);
     const door = late ?? this.#doorOf(open);
+    const id = key(open.jobId, open.attempt);
     let log: AttemptLog;
     try {
       log = await this.#openLog(open, door);
@@ -112,9 +140,10 @@ export class LogIngest {
       counts: this.counts,
       stored: (lines) => {
         this.counts.lines += lines;
-        if (!late) return this.#stored(log);
-        this.counts.lateLines += lines;
-        late.note().catch(fail);
+        if (door instanceof LateDoor) {
+          this.counts.lateLines += lines;
+          door.note().catch(fail);
+        } else if (this.#open.get(id) === door) door.show(log);
       },
       failed: (error) => this.#failed(open, door, error),
       changed,
@@ -151,10 +180,10 @@ export class LogIngest {
 
   /** Brings the line rates of logs that have fallen quiet down. Call it about every second. */
   async look(): Promise<void> {
-    for (const [id, { log }] of this.#open) {
+    for (const [id, door] of this.#open) {
       const [jobId] = id.split("/");
       const vitals = jobId === undefined ? undefined : this.#jobs.vitals.peek(jobId);
-      if (vitals && vitals.linesPerSecond > 0) this.#stored(await log);
+      if (vitals && vitals.linesPerSecond > 0) door.show(await door.log);
     }
   }
 
@@ -181,7 +210,7 @@ export class LogIngest {
   #doorOf(open: PushLogsOpen): OpenLog {
     const id = key(open.jobId, open.attempt);
     let door = this.#open.get(id);
-    if (!door) this.#open.set(id, (door = { log: this.#logs.open(open.jobId, open.attempt), rate: new LineRate() }));
+    if (!door) this.#open.set(id, (door = new OpenLog(this.#logs.open(open.jobId, open.attempt), this.#jobs.vitals)));
     return door;
   }
 
@@ -190,27 +219,11 @@ export class LogIngest {
       const log = await door.log;
       // What was stored before the job's history could say so is noted now.
       if (door instanceof LateDoor) await door.note();
-      else this.#stored(log);
+      else if (this.#open.get(key(open.jobId, open.attempt)) === door) door.show(log);
       return log;
     } catch (error) {
       throw this.#failed(open, door, error);
     }
-  }
-
-  /** Puts what is on disk into the job's vitals. */
-  #stored(log: AttemptLog): void {
-    const rate = this.#open.get(key(log.jobId, log.attempt))?.rate;
-    if (!rate) return;
-    const { nextLine, mark }: LogEnd = log.durable;
-    this.#jobs.vitals.change(log.jobId, (vitals) => {
-      if (vitals.attempt !== log.attempt) return;
-      const lines = nextLine - 1 - Number(mark.missingLines);
-      vitals.lines = BigInt(lines);
-      vitals.linesPerSecond = rate.next(lines, performance.now());
-      vitals.logBytes = mark.blobBytes;
-      vitals.missingLines = mark.missingLines;
-      vitals.levelCounts = mark.levelCounts;
-    });
   }
 
   /** What a failed append means for the worker. */

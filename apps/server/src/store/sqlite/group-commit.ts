@@ -1,7 +1,8 @@
 import { Conflict, Fenced, NotStored, UnknownOutcome } from "../store.ts";
-import type { JournalEntry, Position } from "../store.ts";
+import type { Position } from "../store.ts";
 import { outcomes, packAppends } from "./batch.ts";
 import type { Batch, BatchOutcome, Change } from "./batch.ts";
+import type { PlacedEntry } from "./recent-entries.ts";
 import type { Room } from "./room.ts";
 import { CallFailed } from "./thread.ts";
 import type { Thread } from "./thread.ts";
@@ -64,7 +65,7 @@ interface Held {
 /** What a commit tells the ones above it, before any append or change of it resolves. */
 export interface CommitEvents {
   /** An entry is durable; `previous` is the position of the topic's entry before it. Called in the order of positions. */
-  appended(topic: string, previous: Position, entry: JournalEntry): void;
+  appended(topic: string, previous: Position, entry: PlacedEntry): void;
   /** A change is durable. `revision` is what a put or delete gave its record, 0 if it changed nothing; `data` belongs to a put. */
   changed(change: Change, revision: number, data: Uint8Array | undefined): void;
   /** After each commit: how many bytes the file's reserve lacks. */
@@ -307,7 +308,7 @@ export class GroupCommit {
     appends.forEach(({ writer, bytes, mark, sealed }, i) => {
       const position = outcome.appends[i]!;
       if (position > 0) {
-        const entry = { position, mark, sealed, data: new Uint8Array(outcome.data, offset, bytes) };
+        const entry = { position, mark, sealed, buffer: outcome.data, offset, bytes };
         this.#events.appended(writer.topic, writer.last, entry);
         writer.last = position;
         this.stats.appends++;

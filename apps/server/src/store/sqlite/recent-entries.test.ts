@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { JournalEntry } from "../store.ts";
-import { RecentEntries } from "./recent-entries.ts";
+import { RecentEntries, type PlacedEntry } from "./recent-entries.ts";
 
 const topics = fc.constantFrom("a", "b", "c");
 const step = fc.oneof(
@@ -12,6 +12,13 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ trim: topics, back: fc.nat({ max: 30 }) }) },
 );
+
+/** The entry with its bytes between those of others. */
+function placed({ data, ...rest }: JournalEntry): PlacedEntry {
+  const buffer = new ArrayBuffer(data.length + 12);
+  new Uint8Array(buffer, 7).set(data);
+  return { ...rest, buffer, offset: 7, bytes: data.length };
+}
 
 test("what is kept equals the whole topic from there on, and what is not kept is never guessed", () => {
   const maxBytes = 5_000;
@@ -24,10 +31,11 @@ test("what is kept equals the whole topic from there on, and what is not kept is
       for (const one of steps) {
         if ("add" in one) {
           const entries = all.get(one.add)!;
-          const entry = { position: ++position, mark: 0, sealed: false, data: new Uint8Array(one.bytes) };
-          recent.add(one.add, entries.at(-1)?.position ?? 0, entry);
+          const data = new Uint8Array(one.bytes).fill(position);
+          const entry = { position: ++position, mark: position * 2, sealed: position % 5 === 0, data };
+          recent.add(one.add, entries.at(-1)?.position ?? 0, placed(entry));
           entries.push(entry);
-          expect(recent.last(one.add)).toBe(entry);
+          expect(recent.last(one.add)).toEqual(entry);
         } else if ("trim" in one) {
           const before = position - one.back;
           recent.trim(one.trim, before);
@@ -60,11 +68,23 @@ test("what is kept equals the whole topic from there on, and what is not kept is
 test("entries that were dropped are let go of", () => {
   const recent = new RecentEntries(10_000);
   for (let i = 1; i <= 100_000; i++) {
-    recent.add("a", i - 1, { position: i, mark: i, sealed: false, data: new Uint8Array(800) });
+    recent.add("a", i - 1, placed({ position: i, mark: i, sealed: false, data: new Uint8Array(800) }));
   }
   expect(recent.bytes).toBeLessThanOrEqual(10_000);
   expect(recent.after("a", 99_990, 1_000, 1e6)?.map(({ position }) => position)).toEqual([
     99_991, 99_992, 99_993, 99_994, 99_995, 99_996, 99_997, 99_998, 99_999, 100_000,
   ]);
   expect(recent.after("a", 99_980, 1_000, 1e6)).toBeUndefined();
+});
+
+test("a topic that is trimmed as it grows takes no room, though an old entry of another one is still there", () => {
+  const recent = new RecentEntries(1_000_000);
+  recent.add("still", 0, placed({ position: 1, mark: 0, sealed: false, data: new Uint8Array(10) }));
+  for (let i = 2; i <= 100_000; i++) {
+    recent.add("a", i - 1, placed({ position: i, mark: i, sealed: false, data: new Uint8Array(10) }));
+    recent.trim("a", i);
+  }
+  expect(recent.bytes).toBeLessThanOrEqual(300);
+  expect(recent.last("a")?.position).toBe(100_000);
+  expect(recent.last("still")).toBeUndefined();
 });

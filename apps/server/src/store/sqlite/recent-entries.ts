@@ -1,27 +1,50 @@
 import type { JournalEntry, Position } from "../store.ts";
 
 /** What an entry costs besides its bytes. */
-const entryOverheadBytes = 200;
+const entryOverheadBytes = 100;
+
+/** An entry whose bytes lie in a buffer beside those of others. */
+export interface PlacedEntry extends Omit<JournalEntry, "data"> {
+  readonly buffer: ArrayBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
 
 interface Topic {
   readonly name: string;
   /** Every entry after this position is here. */
   floor: Position;
-  /** Entries by position; those before `first` were dropped and are undefined. */
-  entries: (JournalEntry | undefined)[];
+  /** Numbers of its entries, rising; those before `first` were dropped. */
+  numbers: number[];
   first: number;
 }
+
+/** Numbers of one entry in the ring: position, mark, sealed (0 or 1), offset, bytes. */
+const columns = 5;
+const atMark = 1;
+const atSealed = 2;
+const atOffset = 3;
+const atBytes = 4;
 
 /**
  * The newest committed entries of all topics, up to a number of bytes, so that live readers need no database. Of each topic it holds
  * an unbroken run up to the topic's end.
+ *
+ * Entries stand in columns, numbered in the order in which they came, and become objects when they are read: most never are, and a hundred
+ * thousand of them would be most of what a collection of garbage has to go through.
  */
 export class RecentEntries {
   readonly #maxBytes: number;
   readonly #topics = new Map<string, Topic>();
-  /** The topic of every entry that was added, oldest first; those before `#oldest` were dropped. */
-  #order: Topic[] = [];
+  /** The rings: entry `n` stands at `n % #size`. */
+  #size = 1_024;
+  #columns = new Float64Array(this.#size * columns);
+  #buffers = new Array<ArrayBuffer | undefined>(this.#size).fill(undefined);
+  /** The topic of an entry; undefined if it was dropped before its turn. */
+  #owners = new Array<Topic | undefined>(this.#size).fill(undefined);
+  /** Number of the oldest entry, and of the next. */
   #oldest = 0;
+  #next = 0;
   #bytes = 0;
 
   constructor(maxBytes: number) {
@@ -34,25 +57,32 @@ export class RecentEntries {
   }
 
   /** Takes the topic's new last entry; `previous` is the position of the one before it. */
-  add(name: string, previous: Position, entry: JournalEntry): void {
+  add(name: string, previous: Position, { position, mark, sealed, buffer, offset, bytes }: PlacedEntry): void {
     let topic = this.#topics.get(name);
     if (!topic) {
-      topic = { name, floor: previous, entries: [], first: 0 };
+      topic = { name, floor: previous, numbers: [], first: 0 };
       this.#topics.set(name, topic);
     }
-    topic.entries.push(entry);
-    this.#order.push(topic);
-    this.#bytes += cost(entry);
-    while (this.#bytes > this.#maxBytes) this.#dropFirst(this.#order[this.#oldest++]!);
-    if (this.#oldest > 1_000 && this.#oldest * 2 > this.#order.length) {
-      this.#order = this.#order.slice(this.#oldest);
-      this.#oldest = 0;
-    }
+    if (this.#next - this.#oldest === this.#size) this.#makeRoom();
+    const number = this.#next++;
+    const slot = number % this.#size;
+    const at = slot * columns;
+    this.#columns[at] = position;
+    this.#columns[at + atMark] = mark;
+    this.#columns[at + atSealed] = sealed ? 1 : 0;
+    this.#columns[at + atOffset] = offset;
+    this.#columns[at + atBytes] = bytes;
+    this.#buffers[slot] = buffer;
+    this.#owners[slot] = topic;
+    topic.numbers.push(number);
+    this.#bytes += bytes + entryOverheadBytes;
+    while (this.#bytes > this.#maxBytes) this.#dropOldest();
   }
 
   /** The topic's newest entry, or undefined if it is not here. */
   last(name: string): JournalEntry | undefined {
-    return this.#topics.get(name)?.entries.at(-1);
+    const number = this.#topics.get(name)?.numbers.at(-1);
+    return number === undefined ? undefined : this.#entry(number);
   }
 
   /**
@@ -62,56 +92,97 @@ export class RecentEntries {
   after(name: string, from: Position, maxEntries: number, maxBytes: number): JournalEntry[] | undefined {
     const topic = this.#topics.get(name);
     if (!topic || from < topic.floor) return undefined;
-    const start = firstAfter(topic, from);
+    const entries: JournalEntry[] = [];
     let bytes = 0;
-    let end = start;
-    while (end < topic.entries.length && end - start < maxEntries) {
-      bytes += topic.entries[end]!.data.byteLength;
-      if (bytes > maxBytes && end > start) break;
-      end++;
+    for (let i = this.#firstAfter(topic, from); i < topic.numbers.length && entries.length < maxEntries; i++) {
+      const entry = this.#entry(topic.numbers[i]!);
+      bytes += entry.data.byteLength;
+      if (bytes > maxBytes && entries.length > 0) break;
+      entries.push(entry);
     }
-    return topic.entries.slice(start, end) as JournalEntry[];
+    return entries;
   }
 
   /** Drops the topic's entries before a position. */
   trim(name: string, before: Position): void {
     const topic = this.#topics.get(name);
-    while (topic && topic.first < topic.entries.length && topic.entries[topic.first]!.position < before) {
+    while (topic && topic.first < topic.numbers.length && this.#column(topic.numbers[topic.first]!, 0) < before) {
       this.#dropFirst(topic);
     }
   }
 
+  #column(number: number, column: number): number {
+    return this.#columns[(number % this.#size) * columns + column]!;
+  }
+
+  #entry(number: number): JournalEntry {
+    const slot = number % this.#size;
+    const at = slot * columns;
+    const [offset, bytes] = [this.#columns[at + atOffset]!, this.#columns[at + atBytes]!];
+    return {
+      position: this.#columns[at]!,
+      mark: this.#columns[at + atMark]!,
+      sealed: this.#columns[at + atSealed] === 1,
+      data: new Uint8Array(this.#buffers[slot]!, offset, bytes),
+    };
+  }
+
+  #dropOldest(): void {
+    const topic = this.#owners[this.#oldest % this.#size];
+    this.#oldest++;
+    // What was trimmed had its turn.
+    if (topic) this.#dropFirst(topic);
+  }
+
   #dropFirst(topic: Topic): void {
-    const entry = topic.entries[topic.first];
-    // Trimmed before its turn came.
-    if (!entry) return;
-    topic.entries[topic.first++] = undefined;
-    topic.floor = entry.position;
-    this.#bytes -= cost(entry);
-    if (topic.first === topic.entries.length) {
-      topic.entries = [];
-      topic.first = 0;
+    const number = topic.numbers[topic.first++]!;
+    const slot = number % this.#size;
+    topic.floor = this.#column(number, 0);
+    this.#bytes -= this.#column(number, atBytes) + entryOverheadBytes;
+    this.#buffers[slot] = undefined;
+    this.#owners[slot] = undefined;
+    if (topic.first === topic.numbers.length) {
       this.#topics.delete(topic.name);
-    } else if (topic.first > 100 && topic.first * 2 > topic.entries.length) {
-      topic.entries = topic.entries.slice(topic.first);
+    } else if (topic.first > 100 && topic.first * 2 > topic.numbers.length) {
+      topic.numbers = topic.numbers.slice(topic.first);
       topic.first = 0;
     }
   }
-}
 
-function cost(entry: JournalEntry): number {
-  return entry.data.byteLength + entryOverheadBytes;
-}
-
-/** Index of the first entry after a position. */
-function firstAfter({ entries, first }: Topic, from: Position): number {
-  // A live reader has all but the last few.
-  let low = first;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (entries[middle]!.position > from) high = middle;
-    else low = middle + 1;
+  /** Index of the topic's first entry after a position. */
+  #firstAfter({ numbers, first }: Topic, from: Position): number {
+    // A live reader has all but the last few.
+    let low = first;
+    let high = numbers.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#column(numbers[middle]!, 0) > from) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
-  return low;
+
+  /** The rings are full: they grow as long as their bound in bytes needs it. Beyond that it is what was trimmed that fills them. */
+  #makeRoom(): void {
+    if (this.#size * entryOverheadBytes < this.#maxBytes) this.#grow();
+    else this.#dropOldest();
+  }
+
+  #grow(): void {
+    const size = this.#size * 2;
+    const grown = new Float64Array(size * columns);
+    const buffers = new Array<ArrayBuffer | undefined>(size).fill(undefined);
+    const owners = new Array<Topic | undefined>(size).fill(undefined);
+    for (let number = this.#oldest; number < this.#next; number++) {
+      const from = number % this.#size;
+      const to = number % size;
+      grown.set(this.#columns.subarray(from * columns, (from + 1) * columns), to * columns);
+      buffers[to] = this.#buffers[from];
+      owners[to] = this.#owners[from];
+    }
+    this.#size = size;
+    this.#columns = grown;
+    this.#buffers = buffers;
+    this.#owners = owners;
+  }
 }
