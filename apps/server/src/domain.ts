@@ -29,6 +29,7 @@ import { Steering } from "./jobs/steering.ts";
 import { Consoles } from "./live/console/consoles.ts";
 import { Cursors } from "./live/cursors.ts";
 import { TableReaders } from "./live/table-readers.ts";
+import { Turns } from "./live/turns.ts";
 import { Trends } from "./jobs/trends.ts";
 import type { LiveParts } from "./live/live-parts.ts";
 import { OpenWatches } from "./live/open-watches.ts";
@@ -159,6 +160,7 @@ export async function openDomain({
     bulks,
     cursors: new Cursors(store.id),
     tableReaders: new TableReaders(),
+    turns: new Turns(),
     attemptOf,
   };
 

@@ -7,6 +7,7 @@ import type { Store } from "../store/store.ts";
 import type { Workers } from "../workers/workers.ts";
 import type { Cursors } from "./cursors.ts";
 import type { TableReaders } from "./table-readers.ts";
+import type { Turns } from "./turns.ts";
 
 /** What subscriptions read from. */
 export interface LiveParts {
@@ -19,6 +20,8 @@ export interface LiveParts {
   readonly bulks: Bulks;
   readonly cursors: Cursors;
   readonly tableReaders: TableReaders;
+  /** Of those who read much. */
+  readonly turns: Turns;
   /** The attempt that a reader means: 0 is the newest. Throws Refused if there is no such job or attempt. */
   readonly attemptOf: (jobId: string, attempt: number) => number | Promise<number>;
 }

@@ -3,7 +3,7 @@ import type { TableRecord } from "../store/store.ts";
 import { Pulse } from "./pulse.ts";
 
 /** The most in a message; and in the first one of a list, so that a page has rows to paint before it reads the rest. */
-const runBytes = 256 * 1024;
+export const runBytes = 256 * 1024;
 const firstRunBytes = 16 * 1024;
 /**
  * Between two messages of changes there is so much time, milliseconds: the first change goes at once, of many that follow the newest states go

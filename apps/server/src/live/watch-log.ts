@@ -73,7 +73,11 @@ export async function* watchLog(
     if (end.sealed) return;
   }
   let expected: number | undefined;
+  // As much as the last time: who catches up takes whole deliveries, who follows a few lines.
+  let usual = deliveryBytes;
   for (;;) {
+    await parts.turns.take(usual);
+    if (signal.aborted) return;
     let entries = await logs.read(jobId, attempt, from, deliveryBytes);
     const [first] = entries;
     let newest = entries.at(-1);
@@ -108,6 +112,7 @@ export async function* watchLog(
     );
     from = newest.position;
     expected = newest.mark;
+    usual = entries.reduce((sum, { data }) => sum + data.length, 0);
     yield step(id, { case: "log", value: message }, cursor(from));
     if (!caughtUp && from >= target) {
       caughtUp = true;

@@ -3,7 +3,7 @@ import { CaughtUpSchema, CursorKind, ResetSchema, type Subscription, type WatchR
 import { Compacted } from "../store/store.ts";
 import type { LiveParts } from "./live-parts.ts";
 import { step } from "./step.ts";
-import { messages, type Messages, type WatchedTable } from "./table-readers.ts";
+import { messages, runBytes, type Messages, type WatchedTable } from "./table-readers.ts";
 
 /**
  * Follows the newest record of every key of a table: all of them, `caught_up`, then changes. After a cursor that is too old it begins
@@ -34,6 +34,10 @@ export async function* watchTable(
             ? parts.tableReaders.messages(watched, run, from)
             : messages(watched, run, from === undefined);
         for (const [message, revision] of made) {
+          if (!caughtUp) {
+            await parts.turns.take(runBytes);
+            if (signal.aborted) return;
+          }
           from = revision;
           yield step(id, message, cursor(revision));
         }
