@@ -17,8 +17,16 @@ afterEach(() => {
 });
 
 /** A server whose general handler answers 418, and a client of it. */
-async function open(accept: (call: PlainCall) => Partial<PlainReader>, more: Partial<PlainAccess> = {}) {
-  const server: Http2Server = createServer((_request, response) => response.writeHead(418).end());
+async function open(
+  accept: (call: PlainCall) => Partial<PlainReader>,
+  more: Partial<PlainAccess> = {},
+  windowBytes = 65_535,
+) {
+  const server: Http2Server = createServer(
+    { settings: { initialWindowSize: windowBytes } },
+    (_request, response) => void response.writeHead(418).end(),
+  );
+  server.on("session", (session) => session.setLocalWindowSize(windowBytes));
   servePlainStream(
     server,
     {
@@ -218,6 +226,37 @@ describe("a plain streaming call", () => {
     expect(stream.writableLength).toBeGreaterThan(18 * message.length);
     wanted();
     expect((await ended).messages).toHaveLength(21);
+  });
+
+  test("is given 64 KiB, and then the others are heard, however much of it is there", async () => {
+    let turn = 0;
+    let next: NodeJS.Immediate;
+    const count = () => {
+      turn++;
+      next = setImmediate(count);
+    };
+    count();
+    closing.push(() => clearImmediate(next));
+    const byTurn = new Map<number, number>();
+    let go: () => void = () => undefined;
+    const client = await open(
+      (call) => {
+        call.want(false);
+        go = () => call.want(true);
+        return { message: ({ length }) => byTurn.set(turn, (byTurn.get(turn) ?? 0) + length) };
+      },
+      {},
+      4 * limit,
+    );
+    const { stream, ended } = call(client);
+    const message = frame(chunk(new Uint8Array(10_000)));
+    for (let i = 0; i < 100; i++) stream.write(message);
+    stream.end();
+    await vi.waitFor(() => expect(stream.writableLength).toBe(0));
+    go();
+    await ended;
+    expect([...byTurn.values()].reduce((sum, bytes) => sum + bytes)).toBe(100 * (message.length - 5));
+    expect(Math.max(...byTurn.values())).toBeLessThan(64 * 1024 + message.length);
   });
 
   test("says when its client takes no more answers, and when it does again", async () => {

@@ -92,6 +92,12 @@ export function isPlain(headers: IncomingHttpHeaders): boolean {
 
 const prefixBytes = 5;
 
+/**
+ * When a call was given so much, all others are heard before it is given more. What a worker may have on its way, a megabyte and more, can come
+ * in a single turn of the event loop, and to look at each of its lines takes longer than an acknowledgement should.
+ */
+const restAfterBytes = 64 * 1024;
+
 class Call implements PlainCall {
   readonly #stream: ServerHttp2Stream;
   readonly #readMaxBytes: number;
@@ -108,6 +114,10 @@ class Call implements PlainCall {
   #toldEnd = false;
   #isOver = false;
   #isGiving = false;
+  /** Bytes that were given since the last rest. */
+  #given = 0;
+  /** Others are heard first. */
+  #isResting = false;
 
   /** Answers with the head of a response. */
   constructor(stream: ServerHttp2Stream, readMaxBytes: number, toError: (error: unknown) => ConnectError) {
@@ -178,10 +188,13 @@ class Call implements PlainCall {
     if (this.#isGiving) return;
     this.#isGiving = true;
     try {
-      while (this.#isWanted && !this.#isOver && !this.#toldEnd) {
+      while (this.#isWanted && !this.#isResting && !this.#isOver && !this.#toldEnd) {
         const message = this.#take();
-        if (message) this.#reader?.message(message);
-        else if (!this.#clientEnded) break;
+        if (message) {
+          this.#reader?.message(message);
+          this.#given += message.length;
+          if (this.#given >= restAfterBytes) this.#rest();
+        } else if (!this.#clientEnded) break;
         else if (this.#bytes > 0)
           throw new ConnectError("The stream ended in the middle of a message.", Code.InvalidArgument);
         else {
@@ -196,9 +209,18 @@ class Call implements PlainCall {
       this.#isGiving = false;
     }
     // A message that is not whole yet is read on; whole ones wait until they are wanted. What a call that is over still gets is dropped.
-    if (this.#isWanted || this.#isOver) {
+    if ((this.#isWanted && !this.#isResting) || this.#isOver) {
       if (this.#stream.isPaused()) this.#stream.resume();
     } else if (!this.#stream.isPaused()) this.#stream.pause();
+  }
+
+  #rest(): void {
+    this.#given = 0;
+    this.#isResting = true;
+    setImmediate(() => {
+      this.#isResting = false;
+      this.#give();
+    });
   }
 
   /** The next whole message, if it is there. */
