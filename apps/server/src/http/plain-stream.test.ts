@@ -252,7 +252,7 @@ describe("a plain streaming call", () => {
     const message = frame(chunk(new Uint8Array(10_000)));
     for (let i = 0; i < 100; i++) stream.write(message);
     stream.end();
-    await vi.waitFor(() => expect(stream.writableLength).toBe(0));
+    await vi.waitFor(() => expect(stream.writableLength).toBe(0), { timeout: 10_000 });
     go();
     await ended;
     expect([...byTurn.values()].reduce((sum, bytes) => sum + bytes)).toBe(100 * (message.length - 5));

@@ -27,7 +27,7 @@ export class VitalsBoard {
   /** Jobs that have ended, the oldest end first. */
   readonly #ended = new Set<string>();
 
-  /** Rises with every change. */
+  /** Rises with every change, but not with one that is left for who reads and takes the place of another such. */
   get version(): number {
     return this.#changes.version;
   }
@@ -55,10 +55,12 @@ export class VitalsBoard {
 
   /**
    * Like {@link change}, but the change is made when somebody looks, and only the last of those that were left: for what comes far more often
-   * than it is looked at, and tells the newest state of always the same fields.
+   * than it is looked at, and tells the newest state of always the same fields. A reader takes {@link version} after it has read.
    */
   changeWhenRead(jobId: string, change: Change): void {
     const slot = this.#slot(jobId);
+    // Another one, of the attempt before, may tell other things.
+    if (slot.pending !== change) settled(slot);
     const isKnown = slot.pending !== undefined;
     slot.pending = change;
     // Who has not looked since the last touch will.

@@ -74,14 +74,15 @@ export async function* watchLog(
   }
   let expected: number | undefined;
   // As much as the last time: who catches up takes whole deliveries, who follows a few lines.
-  let usual = deliveryBytes;
+  let usual = caughtUp ? 0 : deliveryBytes;
   for (;;) {
-    await parts.turns.take(usual);
+    await parts.turns.take(usual, signal);
     if (signal.aborted) return;
     let entries = await logs.read(jobId, attempt, from, deliveryBytes);
     const [first] = entries;
     let newest = entries.at(-1);
     if (!first || !newest) {
+      usual = 0;
       await parts.store.journal.more(topic, from, signal);
       if (signal.aborted) return;
       continue;

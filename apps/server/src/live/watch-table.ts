@@ -1,9 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { CaughtUpSchema, CursorKind, ResetSchema, type Subscription, type WatchResponse } from "@signalbox/protocol";
-import { Compacted } from "../store/store.ts";
+import { Compacted, type TableRecord } from "../store/store.ts";
 import type { LiveParts } from "./live-parts.ts";
 import { step } from "./step.ts";
 import { messages, runBytes, type Messages, type WatchedTable } from "./table-readers.ts";
+import type { Turns } from "./turns.ts";
 
 /**
  * Follows the newest record of every key of a table: all of them, `caught_up`, then changes. After a cursor that is too old it begins
@@ -33,11 +34,7 @@ export async function* watchTable(
           caughtUp && from !== undefined
             ? parts.tableReaders.messages(watched, run, from)
             : messages(watched, run, from === undefined);
-        for (const [message, revision] of made) {
-          if (!caughtUp) {
-            await parts.turns.take(runBytes);
-            if (signal.aborted) return;
-          }
+        for await (const [message, revision] of caughtUp ? made : inTurns(parts.turns, made, run, signal)) {
           from = revision;
           yield step(id, message, cursor(revision));
         }
@@ -54,9 +51,29 @@ export async function* watchTable(
     yield step(id, { case: "reset", value: create(ResetSchema, { reason: "the cursor is too old" }) });
     const { records, revision } = await table.list();
     const all = [...records].sort((a, b) => a.revision - b.revision);
-    for (const [message] of messages(watched, all, true)) yield step(id, message);
+    for await (const [message] of inTurns(parts.turns, messages(watched, all, true), all, signal))
+      yield step(id, message);
+    if (signal.aborted) return;
     from = revision;
     caughtUp = true;
     yield step(id, { case: "caughtUp", value: create(CaughtUpSchema) }, cursor(revision));
+  }
+}
+
+/** Makes the messages of a list in turns with other readers. Ends early when `signal` aborts. */
+async function* inTurns(
+  turns: Turns,
+  made: Iterable<Messages[number]>,
+  run: readonly TableRecord[],
+  signal: AbortSignal,
+): AsyncGenerator<Messages[number]> {
+  let left = run.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
+  const iterator = made[Symbol.iterator]();
+  for (;;) {
+    await turns.take(Math.min(left, runBytes), signal);
+    left = Math.max(0, left - runBytes);
+    const next = signal.aborted ? undefined : iterator.next();
+    if (!next || next.done) return;
+    yield next.value;
   }
 }

@@ -29,6 +29,8 @@ class OpenLog {
 
   /** Has the job's vitals tell what is on disk. */
   show(log: AttemptLog): void {
+    // Its rate is counted from here, whenever somebody looks first.
+    if (!this.#opened) this.#rate.next(linesOf(log.durable), performance.now());
     this.#opened = log;
     this.#vitals.changeWhenRead(log.jobId, this.#measure);
   }
@@ -36,8 +38,8 @@ class OpenLog {
   readonly #measure = (vitals: Vitals) => {
     const log = this.#opened;
     if (vitals.attempt !== log?.attempt) return;
-    const { nextLine, mark }: LogEnd = log.durable;
-    const lines = nextLine - 1 - Number(mark.missingLines);
+    const { mark } = log.durable;
+    const lines = linesOf(log.durable);
     vitals.lines = BigInt(lines);
     vitals.linesPerSecond = this.#rate.next(lines, performance.now());
     vitals.logBytes = mark.blobBytes;
@@ -183,7 +185,9 @@ export class LogIngest {
     for (const [id, door] of this.#open) {
       const [jobId] = id.split("/");
       const vitals = jobId === undefined ? undefined : this.#jobs.vitals.peek(jobId);
-      if (vitals && vitals.linesPerSecond > 0) door.show(await door.log);
+      if (!vitals || vitals.linesPerSecond === 0) continue;
+      const log = await door.log;
+      if (this.#open.get(id) === door) door.show(log);
     }
   }
 
@@ -253,6 +257,11 @@ export class LogIngest {
     }
     return asError(error);
   }
+}
+
+/** How many lines of a log are there. */
+function linesOf({ nextLine, mark }: LogEnd): number {
+  return nextLine - 1 - Number(mark.missingLines);
 }
 
 function asError(error: unknown): Error {

@@ -31,7 +31,7 @@ export interface LogStart {
  * slow is behind; with one, lines that do not fit are left out and counted.
  */
 export async function* consoleLog(
-  { logs, store }: Pick<LiveParts, "logs" | "store">,
+  { logs, store, turns }: Pick<LiveParts, "logs" | "store" | "turns">,
   view: JobView,
   start: LogStart,
   gate: RateGate,
@@ -56,10 +56,13 @@ export async function* consoleLog(
     const topic = logs.topic(jobId, attempt);
     /** Where `next` is stored, if that is known. */
     let position: Position | undefined;
+    /** As much as the last delivery, or nothing at the end of the log. */
+    let usual = deliveryBytes;
     while (!signal.aborted) {
       let end = await logs.end(jobId, attempt);
       if (next >= end.nextLine) {
         if (end.sealed) return;
+        usual = 0;
         await store.journal.more(topic, end.position, signal);
         continue;
       }
@@ -76,6 +79,7 @@ export async function* consoleLog(
       }
       if (turn.allowed === Infinity) {
         position ??= await logs.find(jobId, attempt, next);
+        await turns.take(usual, signal);
         const entries = (await logs.read(jobId, attempt, position, deliveryBytes)).filter(({ sealed }) => !sealed);
         turn.end(0);
         const [first] = entries;
@@ -88,6 +92,7 @@ export async function* consoleLog(
           entriesField,
           entries.map(({ data }) => data),
         );
+        usual = entries.reduce((sum, { data }) => sum + data.length, 0);
         next = newest.mark;
         position = newest.position;
         yield message;

@@ -96,8 +96,8 @@ export class Consoles {
       };
       gate.count(1);
       yield event({ case: "state", value: view.record });
-      const seen = live.jobs.vitals.version;
       const progress = this.#newestProgress(view.record);
+      const seen = live.jobs.vitals.version;
       if (progress) {
         gate.count(1);
         yield event({ case: "progress", value: progress });
@@ -186,8 +186,8 @@ export class Consoles {
       if (vitals.changedSince(seen, job.id).length === 0) continue;
       const turn = await gate.turn(signal);
       if (!turn) return;
-      seen = vitals.version;
       const value = vitals.get(job.id);
+      seen = vitals.version;
       turn.end(value ? 1 : 0);
       if (value) yield event({ case: "progress", value });
     }

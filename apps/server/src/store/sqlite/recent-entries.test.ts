@@ -24,8 +24,9 @@ test("what is kept equals the whole topic from there on, and what is not kept is
   const maxBytes = 5_000;
   const maxRead = 500;
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
-      const recent = new RecentEntries(maxBytes);
+    fc.property(fc.array(step, { maxLength: 300 }), fc.constantFrom(4, 32, 64), (steps, size) => {
+      // So small that it grows, and is full, again and again.
+      const recent = new RecentEntries(maxBytes, size);
       const all = new Map<string, JournalEntry[]>([..."abc"].map((topic) => [topic, []]));
       let position = 0;
       for (const one of steps) {
@@ -87,4 +88,20 @@ test("a topic that is trimmed as it grows takes no room, though an old entry of 
   expect(recent.bytes).toBeLessThanOrEqual(300);
   expect(recent.last("a")?.position).toBe(100_000);
   expect(recent.last("still")).toBeUndefined();
+});
+
+test("a topic whose only entry makes room for its next one goes on with that", () => {
+  const recent = new RecentEntries(800, 8);
+  const add = (name: string, previous: number, position: number) =>
+    recent.add(name, previous, placed({ position, mark: 0, sealed: false, data: new Uint8Array(10) }));
+  add("a", 0, 1);
+  // The others have gone, but their places are taken until their turn comes.
+  for (let position = 2; position <= 8; position++) {
+    add("trimmed", position - 1, position);
+    recent.trim("trimmed", position + 1);
+  }
+  add("a", 1, 9);
+  expect(recent.last("a")?.position).toBe(9);
+  add("a", 9, 10);
+  expect(recent.after("a", 1, 10, 1_000)?.map(({ position }) => position)).toEqual([9, 10]);
 });

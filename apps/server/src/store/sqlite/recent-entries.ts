@@ -36,19 +36,24 @@ const atBytes = 4;
 export class RecentEntries {
   readonly #maxBytes: number;
   readonly #topics = new Map<string, Topic>();
-  /** The rings: entry `n` stands at `n % #size`. */
-  #size = 1_024;
-  #columns = new Float64Array(this.#size * columns);
-  #buffers = new Array<ArrayBuffer | undefined>(this.#size).fill(undefined);
+  /** The rings: entry `n` stands at `n % #size`. They grow to what their bytes allow, 56 bytes an entry, and stay so. */
+  #size: number;
+  #columns: Float64Array;
+  #buffers: (ArrayBuffer | undefined)[];
   /** The topic of an entry; undefined if it was dropped before its turn. */
-  #owners = new Array<Topic | undefined>(this.#size).fill(undefined);
+  #owners: (Topic | undefined)[];
   /** Number of the oldest entry, and of the next. */
   #oldest = 0;
   #next = 0;
   #bytes = 0;
 
-  constructor(maxBytes: number) {
+  /** `size`: for so many entries there is room at first. */
+  constructor(maxBytes: number, size = 1_024) {
     this.#maxBytes = maxBytes;
+    this.#size = size;
+    this.#columns = new Float64Array(size * columns);
+    this.#buffers = new Array<ArrayBuffer | undefined>(size).fill(undefined);
+    this.#owners = new Array<Topic | undefined>(size).fill(undefined);
   }
 
   /** What is held, overhead included. */
@@ -58,12 +63,13 @@ export class RecentEntries {
 
   /** Takes the topic's new last entry; `previous` is the position of the one before it. */
   add(name: string, previous: Position, { position, mark, sealed, buffer, offset, bytes }: PlacedEntry): void {
+    // First: the entry that goes may be the topic's last.
+    if (this.#next - this.#oldest === this.#size) this.#makeRoom();
     let topic = this.#topics.get(name);
     if (!topic) {
       topic = { name, floor: previous, numbers: [], first: 0 };
       this.#topics.set(name, topic);
     }
-    if (this.#next - this.#oldest === this.#size) this.#makeRoom();
     const number = this.#next++;
     const slot = number % this.#size;
     const at = slot * columns;
@@ -168,17 +174,23 @@ export class RecentEntries {
     else this.#dropOldest();
   }
 
+  /** To twice the size. The rings are full: they are two runs, and each is copied whole. */
   #grow(): void {
     const size = this.#size * 2;
     const grown = new Float64Array(size * columns);
     const buffers = new Array<ArrayBuffer | undefined>(size).fill(undefined);
     const owners = new Array<Topic | undefined>(size).fill(undefined);
-    for (let number = this.#oldest; number < this.#next; number++) {
-      const from = number % this.#size;
-      const to = number % size;
-      grown.set(this.#columns.subarray(from * columns, (from + 1) * columns), to * columns);
-      buffers[to] = this.#buffers[from];
-      owners[to] = this.#owners[from];
+    const middle = this.#oldest % this.#size;
+    for (const [from, end] of [
+      [middle, this.#size],
+      [0, middle],
+    ] as const) {
+      const to = (this.#oldest + (from === middle ? 0 : this.#size - middle)) % size;
+      grown.set(this.#columns.subarray(from * columns, end * columns), to * columns);
+      for (let i = from; i < end; i++) {
+        buffers[to + i - from] = this.#buffers[i];
+        owners[to + i - from] = this.#owners[i];
+      }
     }
     this.#size = size;
     this.#columns = grown;
