@@ -23,7 +23,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * Finds the server: --url, else SIGNALBOX_URL, else the server of the data folder SIGNALBOX_DATA, else the one that `signalbox login`
- * stored, else the server of ~/.signalbox, else port 9090 of this machine. The token that login stored goes to that server only; else
+ * stored, else the server of ~/.signalbox, else port 9090 (or SIGNALBOX_WORKER_PORT) of this machine. The token that login stored goes to that server only; else
  * the rules of workers hold. Throws CliError.
  */
 export async function findAddress(urlOption: string | undefined, env: Env): Promise<Address> {

@@ -12,6 +12,7 @@ test("a signal has its name, whether the worker or only the code tells it", () =
   expect(exitText(end({ signal: "SIGTERM" }))).toBe("exit 143, SIGTERM");
   expect(exitText(end({ signal: "KILL" }))).toBe("exit 137, SIGKILL");
   expect(exitText(end({ exitCode: 255 }))).toBe("exit 255");
+  expect(exitText(end({ signal: "signal 40" }))).toBe("exit 168, signal 40");
   expect(exitText(end({ signal: "SIGRTMIN+3" }))).toBe("SIGRTMIN+3");
 });
 

@@ -24,11 +24,18 @@ const signalBase = 128;
 /** How a program ended: `exit 0`, `exit 139, SIGSEGV`; empty if no program was run. */
 export function exitText(end: AttemptEnd | undefined): string {
   if (!end) return "";
-  const name = end.signal && !end.signal.startsWith("SIG") ? `SIG${end.signal}` : end.signal;
-  const number = Object.entries(signals).find(([, each]) => each === name)?.[0];
+  const nameless = namelessSignal(end);
+  const name = nameless !== undefined || /^(?:SIG|$)/.test(end.signal) ? end.signal : `SIG${end.signal}`;
+  const number = nameless ?? Object.entries(signals).find(([, each]) => each === name)?.[0];
   const code = end.exitCode ?? (number === undefined ? undefined : signalBase + Number(number));
   const signal = name || (code !== undefined && code > signalBase ? (signals[code - signalBase] ?? "") : "");
   return [code === undefined ? "" : `exit ${code}`, signal].filter(Boolean).join(", ");
+}
+
+/** The number of a signal that has no name, such as a real-time one: it is told as `signal 40`. */
+export function namelessSignal({ signal }: AttemptEnd): number | undefined {
+  const [, number] = /^signal (\d{1,3})$/.exec(signal) ?? [];
+  return number === undefined ? undefined : Number(number);
 }
 
 /** How an attempt ended, in a word where no program tells it. */

@@ -7,11 +7,11 @@ import {
   type JobRecord,
   type Vitals,
 } from "./gen/signalbox/v1/job_pb.ts";
-import { endWord, exitText } from "./exit-text.ts";
+import { endWord, exitText, namelessSignal } from "./exit-text.ts";
 import { compact, duration, percent } from "./format.ts";
 import { currentAttempt, newestReceipt, seenState, setting, wantedRun } from "./job-state.ts";
 
-export { endWord, exitText };
+export { endWord, exitText, namelessSignal };
 
 /** A share of the work, 0 to 1, by items or else by bytes; undefined if no total is known. */
 export function share(vitals: Vitals | undefined): number | undefined {

@@ -39,6 +39,13 @@ describe("where a worker finds its server", () => {
   test("is this machine if nobody says anything, under a name of its own", () => {
     const config = readConnectConfig({}, {});
     expect(config.urls).toEqual(["http://127.0.0.1:9090"]);
+    for (const [set, port] of [
+      ["19490", 19490],
+      ["0", 9090],
+      ["70000", 9090],
+      ["x", 9090],
+    ] as const)
+      expect(readConnectConfig({}, { SIGNALBOX_WORKER_PORT: set }).urls).toEqual([`http://127.0.0.1:${port}`]);
     expect(config.workerId).toContain(`:${process.pid}`);
     expect(readConnectConfig({}, { POD_NAME: "pod-1" }).workerId).toBe("pod-1");
   });

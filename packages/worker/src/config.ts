@@ -9,7 +9,8 @@ export { parseAddresses };
 export interface ConnectOptions {
   /**
    * One or more addresses of the server, http:// or https://; several in a list, or in one text with commas between. Each name may stand
-   * for several machines: all are tried until one answers. Default: SIGNALBOX_URL, else http://127.0.0.1:9090
+   * for several machines: all are tried until one answers. Default: SIGNALBOX_URL, else http://127.0.0.1:9090, or there the port
+   * SIGNALBOX_WORKER_PORT, which a server that has the same settings listens on
    */
   readonly url?: string | readonly string[];
   /** Default: SIGNALBOX_TOKEN, else the file SIGNALBOX_TOKEN_FILE, else the file `token` in the data folder SIGNALBOX_DATA (~/.signalbox). */
@@ -41,7 +42,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Decides what the options leave open. Throws TypeError. */
 export function readConnectConfig(options: ConnectOptions, env: Env = process.env): ConnectConfig {
-  const urls = parseAddresses(options.url ?? (env.SIGNALBOX_URL || "http://127.0.0.1:9090"));
+  const urls = parseAddresses(options.url ?? (env.SIGNALBOX_URL || `http://127.0.0.1:${serverPort(env)}`));
   const workerId =
     options.workerId ?? (env.SIGNALBOX_WORKER_ID || env.POD_NAME || `${hostname().slice(0, 80)}:${process.pid}`);
   if (!/^[A-Za-z0-9._:-]{1,100}$/.test(workerId))
@@ -52,6 +53,12 @@ export function readConnectConfig(options: ConnectOptions, env: Env = process.en
     metadata: { ...(options.metadata ?? kubernetesMetadata(env)) },
     ...tokenSource(options, env),
   };
+}
+
+/** The port of a server of this machine that has the same settings. */
+function serverPort({ SIGNALBOX_WORKER_PORT: set = "" }: Env): number {
+  const port = /^\d{1,5}$/.test(set) ? Number(set) : 0;
+  return port >= 1 && port <= 65_535 ? port : 9090;
 }
 
 /** What was given as a token cannot be one. The message says where it comes from, and never shows it. */

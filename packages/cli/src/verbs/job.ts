@@ -47,7 +47,7 @@ export async function job(invocation: Invocation, ref: string): Promise<number> 
         .map(([key, value]) => sanitise(`${key}=${value}`))
         .join("  ") || unknown,
     ],
-    ["Started", `${moment(Number(job.createdAtUs))} by ${sanitise(job.createdBy?.name ?? "")}`],
+    ["Started", startedWords(job)],
   ];
   facts.push(...policyFacts(job));
   if (job.endedAtUs > 0n)
@@ -159,6 +159,13 @@ function attemptColumns(nowMs: number): Column<Attempt>[] {
 /** A reason, unless it only repeats the word that it stands beside. */
 function reasonBeside(word: string, reason: string): string {
   return reason.toLowerCase() === word.toLowerCase() ? "" : sanitise(reason);
+}
+
+/** When and by whom. A job that ran while the server was away began before the server heard of it. */
+function startedWords({ createdAtUs, startedAtUs, createdBy }: JobRecord): string {
+  const by = sanitise(createdBy?.name ?? "");
+  if (startedAtUs === 0n || startedAtUs >= createdAtUs) return `${moment(Number(createdAtUs))} by ${by}`;
+  return `${moment(Number(startedAtUs))} by ${by}, delivered ${moment(Number(createdAtUs))}`;
 }
 
 function outcomeWord({ end, startedAtUs, lostAtUs }: Attempt): string {

@@ -55,6 +55,17 @@ test("what a command prints is stored byte for byte, by source, and its exit cod
   expect(end(attempt)).toMatchObject({ exitCode: 0, signal: "" });
 });
 
+test.runIf(process.platform === "linux")(
+  "a program that opens its input again when it has ended sees the end",
+  async () => {
+    const attempt = await command(["sh", "-c", "cat; cat /dev/stdin; cat </proc/self/fd/0; echo over"], {
+      input: false,
+    });
+    expect(await ended(attempt)).toBe(EndOutcome.SUCCEEDED);
+    expect(attempt.text).toBe("over\n");
+  },
+);
+
 test("no shell sees the words of a command", async () => {
   const attempt = await command(["printf", "%s|", "a b", "$HOME", "*", "; rm", "'\""]);
   expect(await ended(attempt)).toBe(EndOutcome.SUCCEEDED);

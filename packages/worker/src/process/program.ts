@@ -42,7 +42,7 @@ export interface ProgramOutput {
 export async function startProgram({ command, cwd, env }: ProgramOptions): Promise<Program> {
   const [name = "", ...args] = command;
   const file = findCommand(name, cwd, env);
-  const pipes = makePipes();
+  const pipes = await makePipes();
   try {
     // Under the name as it was given: programs look at it.
     const child = spawn(file, args, {

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +15,49 @@ export interface PipeEnds {
  * input is a socket takes itself for a remote one. Returns undefined where none can be made (no mkfifo, no writable temp folder):
  * sockets are better than nothing. Whoever calls closes the descriptors.
  */
-export function makePipes(): PipeEnds | undefined {
+export async function makePipes(): Promise<PipeEnds | undefined> {
+  const named = makeNamed();
+  const input = named && (await makeNameless());
+  if (!named || !input) return named;
+  closeAll([named.theirs[0], named.ours[0]]);
+  return {
+    theirs: [input.read, named.theirs[1], named.theirs[2]],
+    ours: [input.write, named.ours[1], named.ours[2]],
+  };
+}
+
+/** A shell that holds a pipe without a name as its descriptor 4, says who it is, and ends when it hears so on 3. */
+const holder = ": | sh -c 'exec 4<&0; echo $$; read -r x <&3'";
+
+/**
+ * A pipe without a name, which Node cannot make: Linux shows that of another process. A program that opens /dev/stdin when its input has
+ * ended already waits for ever at a pipe with a name, for another writer; at this one it sees the end.
+ */
+async function makeNameless(): Promise<{ readonly read: number; readonly write: number } | undefined> {
+  if (process.platform !== "linux") return undefined;
+  const opened: number[] = [];
+  const child = spawn("sh", ["-c", holder], { cwd: "/", stdio: ["ignore", "pipe", "ignore", "pipe"] });
+  const closed = once(child, "close").catch(() => undefined); // It cannot be started.
+  try {
+    const said: unknown = await Promise.race([
+      once(child.stdout ?? child, "data").then(([bytes]: unknown[]) => bytes),
+      closed,
+    ]);
+    const pid = Number(String(said));
+    if (!(pid > 0)) return undefined;
+    for (const mode of ["r", "w"]) opened.push(openSync(`/proc/${pid}/fd/4`, mode));
+    const [read = -1, write = -1] = opened;
+    return { read, write };
+  } catch {
+    closeAll(opened);
+    return undefined;
+  } finally {
+    for (const stream of child.stdio) stream?.destroy();
+    await closed;
+  }
+}
+
+function makeNamed(): PipeEnds | undefined {
   const opened: number[] = [];
   const open = (path: string, mode: "r" | "w" | "r+") => {
     const fd = openSync(path, mode);
