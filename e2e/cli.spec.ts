@@ -78,6 +78,17 @@ test("jobs are started, listed, looked at, waited for and retried", async ({ sig
   expect(record).toMatchObject({ id, name: "東京 🚂", state: "JOB_STATE_RUNNING", labels: { team: "rail" } });
   expect(record?.["createdAtUs"]).toMatch(/^\d{16}$/);
   expect((await run("jobs", "--state", "failed")).stdout).toBe("");
+  for (const [filter, finds] of [
+    [["--label", "team=rail"], true],
+    [["--label", "team", "--text", "東京"], true],
+    [["--worker", "w1", "--type", "items"], true],
+    [["--text", id.slice(2, 8)], true],
+    [["--label", "team=road"], false],
+    [["--text", "大阪"], false],
+    [["--worker", "w2"], false],
+  ] as const)
+    expect((await run("jobs", ...filter, "--json")).json, filter.join(" ")).toHaveLength(finds ? 1 : 0);
+  expect(await run("jobs", "--label", "=x")).toMatchObject({ code: 2 });
 
   for (const ref of [id, id.slice(0, 8), id.slice(2, 8), "東京 🚂"]) {
     const shown = await run("job", ref);

@@ -38,21 +38,21 @@ export async function selectionOf(
     const found = await resolveJobs(room, refs);
     return create(JobSelectionSchema, { jobs: { case: "ids", value: { ids: found.map(({ job }) => job.id) } } });
   }
-  const labels = (options.label ?? []).map((word) => {
+  return create(JobSelectionSchema, { jobs: { case: "filter", value: filterOf(options) } });
+}
+
+/** The filter that is meant. Throws CliError. */
+export function filterOf({ state, type, label, worker, text }: Omit<SelectionOptions, "all">) {
+  const labels = (label ?? []).map((word) => {
     const at = word.indexOf("=");
     if (at === 0 || word === "") throw usageError(`The label '${word}' is not of the form key=value, or key.`);
     return at < 0 ? [word, ""] : [word.slice(0, at), word.slice(at + 1)];
   });
-  return create(JobSelectionSchema, {
-    jobs: {
-      case: "filter",
-      value: {
-        states: (options.state ?? []).flatMap((word) => statesOf[word]),
-        type: options.type ?? "",
-        labels: Object.fromEntries(labels) as Record<string, string>,
-        workerId: options.worker ?? "",
-        text: options.text ?? "",
-      },
-    },
-  });
+  return {
+    states: (state ?? []).flatMap((word) => statesOf[word]),
+    type: type ?? "",
+    labels: Object.fromEntries(labels) as Record<string, string>,
+    workerId: worker ?? "",
+    text: text ?? "",
+  };
 }

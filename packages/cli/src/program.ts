@@ -175,6 +175,9 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .description("Lists jobs, newest first.")
       .addOption(new Option("--state <state...>", "only jobs in these states").choices(stateWords))
       .option("--type <type>", "only jobs of this type")
+      .option("--label <key=value>", "only jobs with this label, or with key alone; may be repeated", collect)
+      .option("--worker <worker>", "only jobs whose newest attempt is this worker's")
+      .option("--text <text>", "only jobs with this in their name or id")
       .option("--limit <number>", "at most so many; 0: all", wholeNumber, 50)
       .option("-w, --watch", "keep the list up to date until Ctrl+C")
       .option("--wide", "do not cut columns to the width of the terminal"),

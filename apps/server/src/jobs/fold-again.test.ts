@@ -347,7 +347,8 @@ test(
       }),
       { numRuns: 1000 },
     );
-    expect(retried).toBeGreaterThan(50);
-    expect(timedOut).toBeGreaterThan(20);
+    // Chance decides how many; hardly any would mean that nothing was tried.
+    expect(retried).toBeGreaterThan(10);
+    expect(timedOut).toBeGreaterThan(5);
   },
 );

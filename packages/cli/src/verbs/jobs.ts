@@ -1,8 +1,9 @@
 import { JobState, type JobRecord, type Vitals } from "@signalbox/protocol";
 import { bytes, clock, compact, duration, percent, rate, unknown } from "@signalbox/protocol/format";
-import { jobFilter } from "@signalbox/protocol/job-filter";
+import { jobFilter, type JobFilterFields } from "@signalbox/protocol/job-filter";
 import { currentAttempt, seenState, type StateWord } from "@signalbox/protocol/job-state";
 import { progressText } from "@signalbox/protocol/progress";
+import { filterOf, type SelectionOptions } from "../bulk-selection.ts";
 import { exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
 import { jobJson } from "../json.ts";
@@ -10,14 +11,10 @@ import { LiveTable } from "../live-table.ts";
 import type { Output, Style } from "../output.ts";
 import { jobPages, pageSize, type FoundJob } from "../resolve-job.ts";
 import { sanitise } from "../sanitise.ts";
-import { statesOf } from "../states.ts";
 import { tableLines, type Column } from "../table.ts";
-import type { StateChoice } from "../words.ts";
 import { linkWords, watch, type Followed } from "../watch.ts";
 
-export interface JobsOptions {
-  readonly state?: StateChoice[];
-  readonly type?: string;
+export interface JobsOptions extends Omit<SelectionOptions, "all"> {
   /** 0: all. */
   readonly limit: number;
   readonly watch?: boolean;
@@ -29,22 +26,27 @@ export interface JobsOptions {
 export async function jobs(invocation: Invocation, options: JobsOptions): Promise<number> {
   const { out } = invocation;
   const room = await invocation.room();
-  const states = (options.state ?? []).flatMap((word) => statesOf[word]);
-  if (options.watch) return watchJobs(invocation, options, states);
+  const filter = filterOf(options);
+  if (options.watch) return watchJobs(invocation, options, filter);
+  const isWanted = jobFilter(filter);
+  const { states, type } = filter;
+  // The server looks for states and type; the rest is looked for here, in all that it has.
+  const isNarrower = Object.keys(filter.labels).length > 0 || filter.workerId !== "" || filter.text !== "";
+  const most = options.limit > 0 ? options.limit : Infinity;
   const found: FoundJob[] = [];
-  const filter = {
-    states,
-    ...(options.type ? { type: options.type } : {}),
-    ...(options.limit > 0 ? { limit: options.limit } : {}),
-  };
-  for await (const page of jobPages(room, filter)) {
-    if (out.json) for (const each of page) await out.object(jobJson(each));
-    else found.push(...page);
-    if (found.length > pageSize) out.status(`${compact(found.length)} jobs read`);
+  let [read, kept] = [0, 0];
+  for await (const page of jobPages(room, { states, type, ...(isNarrower ? {} : { limit: most }) })) {
+    const wanted = page.filter(({ job }) => isWanted(job)).slice(0, most - kept);
+    if (out.json) for (const each of wanted) await out.object(jobJson(each));
+    else found.push(...wanted);
+    read += page.length;
+    kept += wanted.length;
+    if (read > pageSize) out.status(`${compact(read)} jobs read`);
+    if (kept >= most) break;
   }
   if (out.json) return exitCodes.ok;
-  if (found.length === 0)
-    out.note(states.length > 0 || options.type ? "No such jobs." : "No jobs yet. Start one: signalbox start TYPE");
+  const isFiltered = isNarrower || states.length > 0 || type !== "";
+  if (found.length === 0) out.note(isFiltered ? "No such jobs." : "No jobs yet. Start one: signalbox start TYPE");
   else await out.line(jobTable(out, found, options.wide ?? false).join("\n"));
   if (options.limit > 0 && found.length === options.limit)
     out.note(`The newest ${compact(options.limit)}; --limit 0 shows all.`);
@@ -52,7 +54,7 @@ export async function jobs(invocation: Invocation, options: JobsOptions): Promis
 }
 
 /** Shows jobs as they change, until it is interrupted: redrawn on a terminal, else a line for each change. */
-async function watchJobs(invocation: Invocation, options: JobsOptions, states: readonly JobState[]): Promise<number> {
+async function watchJobs(invocation: Invocation, options: JobsOptions, filter: JobFilterFields): Promise<number> {
   const { out, signal } = invocation;
   const room = await invocation.room();
   const records = new Map<string, JobRecord>();
@@ -65,7 +67,7 @@ async function watchJobs(invocation: Invocation, options: JobsOptions, states: r
     },
     cursor: new Uint8Array(),
   };
-  const isWanted = jobFilter({ states: [...states], type: options.type ?? "", labels: {}, workerId: "", text: "" });
+  const isWanted = jobFilter(filter);
   const shown = () =>
     [...records.values()]
       .filter(isWanted)
