@@ -5,12 +5,12 @@ import { runCommand } from "../../../scripts/programs.ts";
 const program = `
 import v8 from "node:v8";
 import { setTimeout as delay } from "node:timers/promises";
-import { YoungBound, HeapCare } from ${JSON.stringify(new URL("./heap-care.ts", import.meta.url).href)};
+import { Collections, HeapCare } from ${JSON.stringify(new URL("./heap-care.ts", import.meta.url).href)};
 const held = () => v8.getHeapStatistics().total_physical_size;
 const young = () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space").physical_space_size;
 const atRest = held();
 if (process.argv[1] === "cared for") {
-  new YoungBound();
+  new Collections();
   new HeapCare({ everyMs: 100, busyShare: 0.2, worthBytes: 8e6, worthShare: 1.25 });
 }
 let most = 0;

@@ -7,6 +7,12 @@ import vm from "node:vm";
 /** What is young may take up so much, bytes. V8 itself lets it grow to 64 MB, which a server at rest then holds. */
 const mostYoungBytes = 16 * 1024 * 1024;
 
+/**
+ * What comes together before old objects are collected, bytes, at least. V8 would begin when a small heap has grown by some megabytes, and counts
+ * the bytes of buffers as such growth: a worker that floods then has everything collected eight times a second.
+ */
+const spareBytes = 64 * 1024 * 1024;
+
 /** When a thread gives memory back. */
 export interface Care {
   /** How often is looked whether there is something to give back, milliseconds. */
@@ -25,34 +31,50 @@ const mainCare: Care = { everyMs: 5_000, busyShare: 0.2, worthBytes: 8e6, worthS
 export const smallCare: Care = { everyMs: 10_000, busyShare: 1, worthBytes: 2e6, worthShare: 1 };
 
 /**
- * Keeps young objects young, in a space that is bounded. For the main thread; one a process.
+ * Keeps collections small or rare: young objects stay young, in a space that is bounded, and old ones are collected when it is worth it. For
+ * the main thread; one a process.
  *
  * V8 makes room for a rush, such as a thousand workers that connect, and keeps the room: a server that then only hears heartbeats would hold
  * twice what it uses. And where most objects of a line of code outlive a rush it makes all later ones old from the start. Those of a line
  * that is being stored live for 20 ms; old ones are collected only with everything, which takes both cores of a small machine from the
- * server for a second and holds every acknowledgement up.
+ * server, and holds every acknowledgement up.
  */
-export class YoungBound {
-  readonly #collections: PerformanceObserver;
-  #grows = true;
+export class Collections {
+  readonly #seen: PerformanceObserver;
+  #youngGrows = true;
+  #growthPercent = 0;
 
   constructor() {
     v8.setFlagsFromString("--no-allocation-site-pretenuring");
-    this.#collections = new PerformanceObserver(() => this.#bound());
-    this.#collections.observe({ entryTypes: ["gc"] });
+    this.#boundOld();
+    this.#seen = new PerformanceObserver(() => {
+      this.#boundYoung();
+      this.#boundOld();
+    });
+    this.#seen.observe({ entryTypes: ["gc"] });
   }
 
   close(): void {
-    this.#collections.disconnect();
+    this.#seen.disconnect();
   }
 
   /** Lets the young space double until it has its bound; it shrinks by itself. What was reserved counts: it is touched later. */
-  #bound(): void {
+  #boundYoung(): void {
     const young = v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
     const grows = (young?.space_size ?? 0) < mostYoungBytes;
-    if (grows === this.#grows) return;
-    this.#grows = grows;
+    if (grows === this.#youngGrows) return;
+    this.#youngGrows = grows;
     v8.setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`);
+  }
+
+  /** Lets a small heap grow by what is to spare, as V8 lets a large one by a share of it. Counts from the next collection of all on. */
+  #boundOld(): void {
+    const { used_heap_size: used } = v8.getHeapStatistics();
+    // In steps: the figure holds young garbage, too.
+    const percent = used < spareBytes ? Math.round(spareBytes / used) * 100 : 0;
+    if (percent === this.#growthPercent) return;
+    this.#growthPercent = percent;
+    v8.setFlagsFromString(`--heap-growing-percent=${percent}`);
   }
 }
 

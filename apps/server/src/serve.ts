@@ -3,7 +3,7 @@ import module from "node:module";
 import { BadKeyFile } from "./auth/key-file.ts";
 import { builtInWorkerId, runBuiltInWorker, type BuiltInWorker } from "./built-in-worker.ts";
 import { linkCommand } from "./commands.ts";
-import { YoungBound, HeapCare } from "./heap-care.ts";
+import { Collections, HeapCare } from "./heap-care.ts";
 import type { Config } from "./config.ts";
 import { CannotListen } from "./http/bind.ts";
 import type { EarlyPort } from "./http/early-port.ts";
@@ -30,7 +30,7 @@ const signalNumbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 export async function serve(config: Config, workerPort: EarlyPort): Promise<void> {
   const logger = createLogger({ level: config.logLevel, readable: process.stderr.isTTY });
   routeConsole(logger);
-  const heap = [new YoungBound(), new HeapCare()];
+  const heap = [new Collections(), new HeapCare()];
   const crash = (error: unknown) => {
     logger.fatal({ err: error }, "unexpected error: the server ends, workers go on without it");
     process.exit(1);

@@ -2,6 +2,7 @@ import { constants, type Http2Server, type IncomingHttpHeaders, type ServerHttp2
 import { Code, ConnectError } from "@connectrpc/connect";
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import type { Caller } from "../auth/caller.ts";
+import { FairShare, type Share } from "./fair-share.ts";
 
 // A way past the general RPC machinery for a method whose messages are many and small: hundreds of workers that print a line now and
 // then cost a fraction of it. It takes only the plain form of a call (no compression, no deadline) of a caller who may call; whatever
@@ -63,6 +64,7 @@ export function servePlainStream(
 ): void {
   const general = server.listeners("stream") as ((...args: unknown[]) => void)[];
   const open = new Set<Call>();
+  const share = new FairShare();
   shutdown.addEventListener("abort", () => open.forEach((call) => call.end(shutdown.reason)), { once: true });
   server.removeAllListeners("stream");
   server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...more: unknown[]) => {
@@ -71,7 +73,7 @@ export function servePlainStream(
       isPlain(headers) &&
       callerOf(headers, stream.session?.socket.remoteAddress ?? "")
     ) {
-      const call = new Call(stream, readMaxBytes, toError);
+      const call = new Call(stream, readMaxBytes, toError, share.join());
       open.add(call);
       stream.on("close", () => open.delete(call));
       call.serve(method.accept(call));
@@ -92,16 +94,11 @@ export function isPlain(headers: IncomingHttpHeaders): boolean {
 
 const prefixBytes = 5;
 
-/**
- * When a call was given so much, all others are heard before it is given more. What a worker may have on its way, a megabyte and more, can come
- * in a single turn of the event loop, and to look at each of its lines takes longer than an acknowledgement should.
- */
-const restAfterBytes = 64 * 1024;
-
 class Call implements PlainCall {
   readonly #stream: ServerHttp2Stream;
   readonly #readMaxBytes: number;
   readonly #toError: (error: unknown) => ConnectError;
+  readonly #share: Share;
   readonly #trailers = new Headers();
   #reader: PlainReader | undefined;
   #pieces: Buffer[] = [];
@@ -114,14 +111,18 @@ class Call implements PlainCall {
   #toldEnd = false;
   #isOver = false;
   #isGiving = false;
-  /** Bytes that were given since the last rest. */
-  #given = 0;
   /** Others are heard first. */
   #isResting = false;
 
   /** Answers with the head of a response. */
-  constructor(stream: ServerHttp2Stream, readMaxBytes: number, toError: (error: unknown) => ConnectError) {
+  constructor(
+    stream: ServerHttp2Stream,
+    readMaxBytes: number,
+    toError: (error: unknown) => ConnectError,
+    share: Share,
+  ) {
     this.#stream = stream;
+    this.#share = share;
     this.#readMaxBytes = readMaxBytes;
     this.#toError = toError;
     stream.on("wantTrailers", () => {
@@ -192,8 +193,7 @@ class Call implements PlainCall {
         const message = this.#take();
         if (message) {
           this.#reader?.message(message);
-          this.#given += message.length;
-          if (this.#given >= restAfterBytes) this.#rest();
+          this.#isResting = this.#share.take(message.length, this.#goOn);
         } else if (!this.#clientEnded) break;
         else if (this.#bytes > 0)
           throw new ConnectError("The stream ended in the middle of a message.", Code.InvalidArgument);
@@ -214,14 +214,10 @@ class Call implements PlainCall {
     } else if (!this.#stream.isPaused()) this.#stream.pause();
   }
 
-  #rest(): void {
-    this.#given = 0;
-    this.#isResting = true;
-    setImmediate(() => {
-      this.#isResting = false;
-      this.#give();
-    });
-  }
+  readonly #goOn = (): void => {
+    this.#isResting = false;
+    this.#give();
+  };
 
   /** The next whole message, if it is there. */
   #take(): Buffer | undefined {

@@ -7,8 +7,8 @@ import type { Reserve } from "./reserve.ts";
 import { isFatal, isFull, isNoRoom } from "./result-code.ts";
 import { FatalError, messageOf } from "./thread-calls.ts";
 
-/** The write-ahead log is moved into the database when it is larger: then a checkpoint holds the next commit up for about 10 ms. */
-const checkpointBytes = 8 * 1024 * 1024;
+/** The write-ahead log is moved into the database when it is larger: then a checkpoint holds the next commit up for about 4 ms. */
+const checkpointBytes = 2 * 1024 * 1024;
 
 /** The same while the reserve is in use: then the write-ahead log must not grow. */
 const scarceCheckpointBytes = 256 * 1024;
@@ -94,7 +94,7 @@ export class FileWriter {
 
   /**
    * Moves the write-ahead log into the database if it has grown, and lets the next commit begin it again. Returns a remark if that
-   * did not work for a reason that nobody else tells; the next try is 8 MiB later.
+   * did not work for a reason that nobody else tells; the next try is 2 MiB later.
    */
   checkpoint(): string | undefined {
     const { log } = this.#sql.walSize.get() as unknown as { log: number };

@@ -42,7 +42,7 @@ const logPageBytes = 16_384;
 const stateRecentBytes = 4 * 1024 * 1024;
 const logRecentBytes = 28 * 1024 * 1024;
 /** An acknowledgement may wait so long for company; a command never waits. */
-const logRestMs = 8;
+const logRestMs = 4;
 
 /**
  * Opens the store in a folder, or creates it. The folder belongs to this process until the store is closed or the process is gone.
