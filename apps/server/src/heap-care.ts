@@ -82,14 +82,12 @@ export class Collections {
 export class HeapCare {
   readonly #care: Care;
   readonly #timer: NodeJS.Timeout;
-  readonly #collect: () => void;
+  #collect: (() => void) | undefined;
   #before = performance.eventLoopUtilization();
   #keptBytes = heldBytes();
 
   constructor(care: Care = mainCare) {
     this.#care = care;
-    v8.setFlagsFromString("--expose-gc");
-    this.#collect = vm.runInNewContext("gc") as () => void;
     this.#timer = setInterval(() => this.#look(), care.everyMs).unref();
   }
 
@@ -105,9 +103,16 @@ export class HeapCare {
     const held = heldBytes();
     this.#keptBytes = Math.min(this.#keptBytes, held);
     if (utilization > busyShare || held < this.#keptBytes * worthShare + worthBytes) return;
+    this.#collect ??= collector();
     this.#collect();
     this.#keptBytes = heldBytes();
   }
+}
+
+/** Collects everything. Only a new context has this function, and to make one takes a while: not at each start. */
+function collector(): () => void {
+  v8.setFlagsFromString("--expose-gc");
+  return vm.runInNewContext("gc") as () => void;
 }
 
 /** What the heap takes up, and buffers outside of it. */
