@@ -161,6 +161,16 @@ test("a token file that was damaged is one clear sentence", async () => {
   expect(server.stderr).toContain(`${folder}/token does not hold a Signalbox secret: delete the file`);
 });
 
+test("a data folder that cannot be made is one clear sentence", async () => {
+  const file = join(await temporaryFolder(), "file");
+  await writeFile(file, "");
+  const server = run("main.ts", { SIGNALBOX_DATA: join(file, "data"), ...freePorts });
+  expect(await server.exit).toBe(1);
+  expect(server.stderr).toMatch(
+    /^The data folder \S+data cannot be used: ENOTDIR.* SIGNALBOX_DATA, or make it yours\.\n$/,
+  );
+});
+
 test("a cookie and the token outlive a kill -9 of the server", async () => {
   const folder = await temporaryFolder();
   const first = await start(folder);

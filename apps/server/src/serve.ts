@@ -54,6 +54,11 @@ export async function serve(config: Config, workerPort: EarlyPort): Promise<void
     workerPort.close();
     if (error instanceof StoreLocked) return fail(await explainLock(config.dataFolder));
     if (error instanceof BadKeyFile) return fail(error.message);
+    const unusable = whyUnusable(error);
+    if (unusable !== undefined)
+      return fail(
+        `The data folder ${config.dataFolder} cannot be used: ${unusable}. Name another one in SIGNALBOX_DATA, or make it yours.`,
+      );
     logger.fatal({ err: error, dataFolder: config.dataFolder }, "the data folder cannot be opened");
     process.exitCode = 1;
     return;
@@ -99,6 +104,13 @@ export async function serve(config: Config, workerPort: EarlyPort): Promise<void
     await openBrowser(link, logger);
   }
   if (config.builtInWorker && config.firstJob) await startFirstJob(server, stopping.signal);
+}
+
+/** What the system says about a folder that cannot be made or written; undefined if that is not what is wrong. */
+function whyUnusable(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("syscall" in error) || !("code" in error)) return undefined;
+  const codes = ["EACCES", "EPERM", "EROFS", "EEXIST", "ENOTDIR", "ENOENT", "ELOOP", "ENAMETOOLONG"];
+  return codes.includes(String(error.code)) ? error.message : undefined;
 }
 
 function startText(server: SignalboxServer, { dataFolder }: Config, link: string, version: string): string {

@@ -8,6 +8,12 @@ export function explain(error: unknown, address: Address, what = ""): CliError {
   const { url } = address;
   const say = (exitCode: number, why: string, hint = "") =>
     new CliError(exitCode, what ? `${what}: ${why}` : why, hint, { cause: error });
+  if (url.startsWith("https:") && brokeBeforeTls(error))
+    return say(
+      exitCodes.noServer,
+      `${url} does not speak TLS.`,
+      `Without a proxy in front it is ${url.replace("https", "http")}`,
+    );
   switch (refusal.code) {
     case Code.Unavailable:
       return couldNotConnect(error)
@@ -60,6 +66,13 @@ export function couldNotConnect(error: unknown): boolean {
   return systemErrors(error).some((code) =>
     /^(ECONNREFUSED|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code),
   );
+}
+
+/** Whether whoever answered closed the connection, or said something else, where it should have begun to speak TLS. */
+function brokeBeforeTls(error: unknown): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+    if (/before secure TLS connection|wrong version number|packet length too long/.test(cause.message)) return true;
+  return false;
 }
 
 function hasSystemError(error: unknown): boolean {

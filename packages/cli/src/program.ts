@@ -492,6 +492,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
   for (const each of [program, ...program.commands])
     each
       .exitOverride()
+      .showHelpAfterError("Try --help.")
       .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "signalbox: ")) });
   return program;
 }

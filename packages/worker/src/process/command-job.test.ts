@@ -1,8 +1,9 @@
-import { realpathSync } from "node:fs";
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { EndOutcome, LeverOutcome, RunMode } from "@signalbox/protocol";
-import { expect, test, vi } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { leverOf, roomForTests } from "../room-for-tests.ts";
 import type { StoredAttempt } from "../server-for-tests.ts";
 import type { WorkerOptions } from "../worker.ts";
@@ -83,10 +84,16 @@ test("an exit code, a signal and a command that cannot be started are failures w
   expect(end(signal)).toMatchObject({ reason: "ended by SIGSEGV (segmentation fault)", signal: "SIGSEGV" });
 });
 
+const scripts = mkdtempSync(join(tmpdir(), "signalbox-scripts-"));
+afterAll(() => rmSync(scripts, { recursive: true }));
+const scriptWithoutInterpreter = join(scripts, "script");
+writeFileSync(scriptWithoutInterpreter, "#!/no/such/interpreter\n", { mode: 0o755 });
+
 test.each<[string, string[], Parameters<typeof command>[1], number, RegExp]>([
   ["a name that is nowhere", ["no-such-thing"], {}, 127, /no such command: no-such-thing is in no folder of PATH/],
   ["a file that is no program", ["/etc/passwd"], {}, 126, /cannot run \/etc\/passwd: .* not executable/],
   ["a folder that is not there", ["true"], { cwd: "/no/such/folder" }, 126, /the working folder \/no\/such\/folder/],
+  ["a script whose interpreter is missing", [scriptWithoutInterpreter], {}, 126, /cannot run .*: the interpreter/],
   ["more words than the system takes", ["true", "x".repeat(200_000)], {}, 126, /cannot run true: .*E2BIG/],
 ])("%s fails with a sentence", async (_, words, parameters, exitCode, reason) => {
   const attempt = await command(words, parameters);

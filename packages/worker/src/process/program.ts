@@ -70,10 +70,17 @@ export async function startProgram({ command, cwd, env }: ProgramOptions): Promi
     };
   } catch (error) {
     if (pipes) closeAll(pipes.ours);
-    throw new CannotStart(126, `cannot run ${name}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new CannotStart(126, `cannot run ${name}: ${whyNot(error)}`);
   } finally {
     if (pipes) closeAll(pipes.theirs);
   }
+}
+
+/** Why a file that is there and executable was not started. */
+function whyNot(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isMissing = "code" in error && error.code === "ENOENT";
+  return isMissing ? "the interpreter that its first line names (#!), or its loader, is missing" : error.message;
 }
 
 /** The end of a program by a signal, from its number. */
