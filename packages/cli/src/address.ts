@@ -1,6 +1,4 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { dataFolder, parseAddresses, readConnectConfig, UnusableToken } from "@signalbox/worker/config";
+import { dataFolder, parseAddresses, readConnectConfig, serverOf, UnusableToken } from "@signalbox/worker/config";
 import { CliError, exitCodes, usageError } from "./exit-codes.ts";
 import { readLogin } from "./login-file.ts";
 
@@ -29,7 +27,7 @@ type Env = Readonly<Record<string, string | undefined>>;
 export async function findAddress(urlOption: string | undefined, env: Env): Promise<Address> {
   const login = await readLogin(env);
   const given = urlOption || env.SIGNALBOX_URL || undefined;
-  const local = await readServerFile(dataFolder(env));
+  const local = serverOf(dataFolder(env));
   const here = local?.workerUrl;
   const url = given ?? (env.SIGNALBOX_DATA ? here : (login?.url ?? here));
   const token = env.SIGNALBOX_TOKEN || env.SIGNALBOX_TOKEN_FILE ? undefined : login;
@@ -63,18 +61,6 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
       }
     },
   };
-}
-
-/** What a server writes into its data folder while it runs. Undefined if none does, or the file is no such file. */
-async function readServerFile(folder: string): Promise<{ workerUrl: string; operatorUrl: string } | undefined> {
-  try {
-    const file = JSON.parse(await readFile(join(folder, "server.json"), "utf8")) as Record<string, unknown>;
-    const { workerUrl, operatorUrl } = file;
-    return typeof workerUrl === "string" && typeof operatorUrl === "string" ? { workerUrl, operatorUrl } : undefined;
-  } catch {
-    // No server runs there, or the folder is not ours to read: the default address is tried.
-    return undefined;
-  }
 }
 
 /** Whether all addresses in `urls` are among those of a server that is known by `known`. */

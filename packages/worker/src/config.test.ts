@@ -36,8 +36,21 @@ describe("where a worker finds its server", () => {
     expect(await asked.readToken()).toBe("env");
   });
 
+  test("is the server of the data folder, also before it comes back", async () => {
+    const file = { workerUrl: "http://127.0.0.1:18999", operatorUrl: "http://127.0.0.1:18998" };
+    const env = { SIGNALBOX_DATA: folder, SIGNALBOX_WORKER_PORT: "19490" };
+    await writeFile(join(folder, "server.json"), JSON.stringify(file));
+    expect(readConnectConfig({}, env).urls).toEqual([file.workerUrl]);
+    expect(readConnectConfig({}, { ...env, SIGNALBOX_URL: "http://env:1" }).urls).toEqual(["http://env:1"]);
+    await writeFile(join(folder, "server.json"), JSON.stringify({ workerUrl: 9 }));
+    expect(readConnectConfig({}, env).urls).toEqual(["http://127.0.0.1:19490"]);
+    await writeFile(join(folder, "server.json"), "{");
+    expect(readConnectConfig({}, env).urls).toEqual(["http://127.0.0.1:19490"]);
+  });
+
   test("is this machine if nobody says anything, under a name of its own", () => {
-    const config = readConnectConfig({}, {});
+    const nobody = { SIGNALBOX_DATA: folder };
+    const config = readConnectConfig({}, nobody);
     expect(config.urls).toEqual(["http://127.0.0.1:9090"]);
     for (const [set, port] of [
       ["19490", 19490],
@@ -45,9 +58,11 @@ describe("where a worker finds its server", () => {
       ["70000", 9090],
       ["x", 9090],
     ] as const)
-      expect(readConnectConfig({}, { SIGNALBOX_WORKER_PORT: set }).urls).toEqual([`http://127.0.0.1:${port}`]);
+      expect(readConnectConfig({}, { ...nobody, SIGNALBOX_WORKER_PORT: set }).urls).toEqual([
+        `http://127.0.0.1:${port}`,
+      ]);
     expect(config.workerId).toContain(`:${process.pid}`);
-    expect(readConnectConfig({}, { POD_NAME: "pod-1" }).workerId).toBe("pod-1");
+    expect(readConnectConfig({}, { ...nobody, POD_NAME: "pod-1" }).workerId).toBe("pod-1");
   });
 
   test("is entered with the token in the named file, else in the data folder", async () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
@@ -9,8 +10,9 @@ export { parseAddresses };
 export interface ConnectOptions {
   /**
    * One or more addresses of the server, http:// or https://; several in a list, or in one text with commas between. Each name may stand
-   * for several machines: all are tried until one answers. Default: SIGNALBOX_URL, else http://127.0.0.1:9090, or there the port
-   * SIGNALBOX_WORKER_PORT, which a server that has the same settings listens on
+   * for several machines: all are tried until one answers. Default: SIGNALBOX_URL, else the server that runs with the data
+   * folder SIGNALBOX_DATA (~/.signalbox), else http://127.0.0.1:9090, or there the port SIGNALBOX_WORKER_PORT, which a server that has the same
+   * settings listens on.
    */
   readonly url?: string | readonly string[];
   /** Default: SIGNALBOX_TOKEN, else the file SIGNALBOX_TOKEN_FILE, else the file `token` in the data folder SIGNALBOX_DATA (~/.signalbox). */
@@ -42,7 +44,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Decides what the options leave open. Throws TypeError. */
 export function readConnectConfig(options: ConnectOptions, env: Env = process.env): ConnectConfig {
-  const urls = parseAddresses(options.url ?? (env.SIGNALBOX_URL || `http://127.0.0.1:${serverPort(env)}`));
+  const here = () => serverOf(dataFolder(env))?.workerUrl ?? `http://127.0.0.1:${serverPort(env)}`;
+  const urls = parseAddresses(options.url ?? (env.SIGNALBOX_URL || here()));
   const workerId =
     options.workerId ?? (env.SIGNALBOX_WORKER_ID || env.POD_NAME || `${hostname().slice(0, 80)}:${process.pid}`);
   if (!/^[A-Za-z0-9._:-]{1,100}$/.test(workerId))
@@ -99,6 +102,21 @@ function usable(token: string, from: string): string {
       ? `the token from ${from} is empty`
       : `the token from ${from} cannot be one: it holds a line end or another character that no token has`,
   );
+}
+
+/**
+ * Where the server of a data folder is reached, by workers and by browsers: one that runs, or that was killed and most likely comes back there.
+ * Undefined if there is none, or the folder is not ours to read.
+ */
+export function serverOf(folder: string): { readonly workerUrl: string; readonly operatorUrl: string } | undefined {
+  try {
+    // What a server writes when it starts, and removes when it stops.
+    const file = JSON.parse(readFileSync(join(folder, "server.json"), "utf8")) as Record<string, unknown>;
+    const { workerUrl, operatorUrl } = file;
+    return typeof workerUrl === "string" && typeof operatorUrl === "string" ? { workerUrl, operatorUrl } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The server's data folder: SIGNALBOX_DATA, or ~/.signalbox. */
