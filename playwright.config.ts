@@ -24,7 +24,8 @@ export default defineConfig({
   reporter: [["list"], ["./scripts/playwright-tally.ts"]],
   use: {
     browserName: "chromium",
-    trace: "retain-on-failure",
+    // Recording costs a quarter of the processor: only what failed once is recorded, when it is tried again.
+    trace: "on-first-retry",
     launchOptions: {
       ...(executablePath ? { executablePath } : {}),
       args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--no-first-run"],

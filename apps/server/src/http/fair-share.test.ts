@@ -54,6 +54,14 @@ test("one who has not spoken for a second holds no flood up", () => {
   expect(heard.portions).toBeGreaterThan(300);
 });
 
+test("one who prints much at its own pace waits 10 ms at most", () => {
+  const shares = new FairShare();
+  const heard = flood(shares.join(), 20);
+  speaks(shares.join());
+  vi.advanceTimersByTime(3_000);
+  expect(heard.portions).toBeGreaterThan(95);
+});
+
 test("floods do not hold each other up, and one who takes long for a portion is none", () => {
   const shares = new FairShare();
   const [one, other] = [flood(shares.join(), 2), flood(shares.join(), 2)];

@@ -9,6 +9,8 @@ const floodMs = 25;
 const recentMs = 1_000;
 /** A flood beside others rests so many times as long as it took to be heard. */
 const restFactor = 4;
+/** And so long at most, milliseconds: one that prints much, but steadily, must not wait for its own pace. */
+const longestRestMs = 10;
 
 /** What one call has of a {@link FairShare}. */
 export interface Share {
@@ -46,7 +48,8 @@ export class FairShare {
           begunAt = performance.now();
           goOn();
         };
-        if (floods && this.#quiet !== share && now - this.#quietAt < recentMs) setTimeout(resume, took * restFactor);
+        if (floods && this.#quiet !== share && now - this.#quietAt < recentMs)
+          setTimeout(resume, Math.min(took * restFactor, longestRestMs));
         else setImmediate(resume);
         return true;
       },
