@@ -217,6 +217,8 @@ test("over a server that is killed twice an attached job's lines come each once,
   await signalbox.state(id, JobState.RUNNING);
   const all = begin(signalbox, ["attach", id, "--from", "1"]);
   const some = begin(signalbox, ["attach", id, "--from", "1", "--rate", "40", "--json"]);
+  // Whoever finds no server at the begin does not wait for one.
+  await expect.poll(() => some.stdout(), { timeout: 60_000 }).toContain("line");
   for (let round = 0; round < 2; round++) {
     const before = all.stdout().split("\n").length;
     await expect.poll(() => all.stdout().split("\n").length, { timeout: 60_000 }).toBeGreaterThan(before + 300);

@@ -183,7 +183,7 @@ test("without any server the end says so, 5 s after the command's", async () => 
   expect(await supervised.code).toBe(4);
   expect(supervised.stdout()).toBe("hello\n");
   expect(supervised.stderr()).toMatch(
-    /the room does not have all of it: the server did not confirm the end of the output within 5 s; the last 6 bytes of the output are missing/,
+    /the room does not have all of it: the server did not confirm the end of the output within 5 s; the last 1 KB of the output are missing/,
   );
 });
 
