@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import module from "node:module";
+import { relative } from "node:path";
 import { BadKeyFile } from "./auth/key-file.ts";
 import { builtInWorkerId, runBuiltInWorker, type BuiltInWorker } from "./built-in-worker.ts";
 import { linkCommand } from "./commands.ts";
@@ -54,7 +55,7 @@ export async function serve(config: Config, workerPort: EarlyPort): Promise<void
     workerPort.close();
     if (error instanceof StoreLocked) return fail(await explainLock(config.dataFolder));
     if (error instanceof BadKeyFile) return fail(error.message);
-    const unusable = whyUnusable(error);
+    const unusable = whyUnusable(config.dataFolder, error);
     if (unusable !== undefined)
       return fail(
         `The data folder ${config.dataFolder} cannot be used: ${unusable}. Name another one in SIGNALBOX_DATA, or make it yours.`,
@@ -106,11 +107,15 @@ export async function serve(config: Config, workerPort: EarlyPort): Promise<void
   if (config.builtInWorker && config.firstJob) await startFirstJob(server, stopping.signal);
 }
 
-/** What the system says about a folder that cannot be made or written; undefined if that is not what is wrong. */
-function whyUnusable(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !("syscall" in error) || !("code" in error)) return undefined;
-  const codes = ["EACCES", "EPERM", "EROFS", "EEXIST", "ENOTDIR", "ENOENT", "ELOOP", "ENAMETOOLONG"];
-  return codes.includes(String(error.code)) ? error.message : undefined;
+/** What the system says about a folder, or one that it lies in, that cannot be made or used; undefined if something else is wrong. */
+function whyUnusable(folder: string, error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { path } = error as NodeJS.ErrnoException;
+  return path !== undefined && (isIn(path, folder) || isIn(folder, path)) ? error.message : undefined;
+}
+
+function isIn(path: string, folder: string): boolean {
+  return !relative(folder, path).startsWith("..");
 }
 
 function startText(server: SignalboxServer, { dataFolder }: Config, link: string, version: string): string {

@@ -12,7 +12,7 @@ export function explain(error: unknown, address: Address, what = ""): CliError {
     return say(
       exitCodes.noServer,
       `${url} does not speak TLS.`,
-      `Without a proxy in front it is ${url.replace("https", "http")}`,
+      `Without a proxy in front it is ${url.replaceAll("https:", "http:")}`,
     );
   switch (refusal.code) {
     case Code.Unavailable:
@@ -70,9 +70,8 @@ export function couldNotConnect(error: unknown): boolean {
 
 /** Whether whoever answered closed the connection, or said something else, where it should have begun to speak TLS. */
 function brokeBeforeTls(error: unknown): boolean {
-  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-    if (/before secure TLS connection|wrong version number|packet length too long/.test(cause.message)) return true;
-  return false;
+  const words = /before secure TLS connection|wrong version number|packet length too long/;
+  return causesOf(error).some(({ message }) => words.test(message));
 }
 
 function hasSystemError(error: unknown): boolean {
@@ -81,10 +80,11 @@ function hasSystemError(error: unknown): boolean {
 
 /** Codes of the system or of Node among an error and its causes. */
 function systemErrors(error: unknown): string[] {
-  const codes: string[] = [];
-  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (typeof code === "string") codes.push(code);
-  }
-  return codes;
+  const codes = causesOf(error).map(({ code }: NodeJS.ErrnoException) => code);
+  return codes.filter((code) => typeof code === "string");
+}
+
+/** An error and its causes, the outermost first. */
+function causesOf(error: unknown): Error[] {
+  return error instanceof Error ? [error, ...causesOf(error.cause)] : [];
 }

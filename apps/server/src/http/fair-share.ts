@@ -37,7 +37,10 @@ export class FairShare {
         const now = performance.now();
         given += bytes;
         if (given < portionBytes) {
-          if (now - floodedAt > recentMs) [this.#quiet, this.#quietAt] = [share, now];
+          if (now - floodedAt > recentMs) {
+            this.#quiet = share;
+            this.#quietAt = now;
+          }
           return false;
         }
         const took = now - begunAt;
