@@ -23,9 +23,9 @@ export function compact(count: number): string {
   return `${scaled < 99.95 && unit !== "k" ? scaled.toFixed(1) : grouped.format(scaled)}${space}${unit}`;
 }
 
-/** `12.4 /s`: one decimal below 100. */
-export function rate(perSecond: number): string {
-  return `${rateNumber(perSecond)}${space}/s`;
+/** `12.4 /s`: one decimal below 100; `–` where it is not known. */
+export function rate(perSecond: number | undefined): string {
+  return perSecond === undefined ? unknown : `${rateNumber(perSecond)}${space}/s`;
 }
 
 /** The number of {@link rate} alone. */

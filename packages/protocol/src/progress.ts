@@ -28,6 +28,13 @@ export function eta(job: JobRecord, vitals: Vitals | undefined): string | undefi
   return vitals.etaMs === undefined ? "ETA unsteady" : `ETA ${duration(Number(vitals.etaMs))}`;
 }
 
+/** Items a second, measured; undefined where a job has counted none, for then nobody knows whether it moves. */
+export function itemRate(vitals: Vitals | undefined): number | undefined {
+  if (!vitals) return undefined;
+  const { itemsDone, itemsTotal, itemsPerSecond } = vitals;
+  return itemsDone > 0n || itemsTotal !== undefined || itemsPerSecond > 0 ? itemsPerSecond : undefined;
+}
+
 /** Whether the worker has not been heard for longer than it should: numbers are as old as its last word. */
 export function isSilent(vitals: Vitals): boolean {
   return vitals.link?.state === WorkerLinkState.SILENT || vitals.link?.state === WorkerLinkState.LOST;

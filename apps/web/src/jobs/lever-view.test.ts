@@ -119,6 +119,8 @@ describe("the speed lever", () => {
       context(),
     );
     expect([view.phase, plain(view.note)]).toEqual(["rest", "measured 12.4 /s"]);
+    const counts = speedLever(jobRecord(speed(ReceiptState.APPLIED)), create(VitalsSchema, { lines: 9n }), context());
+    expect(plain(counts.note)).not.toContain("measured");
   });
   test("a refusal names what runs on", () => {
     const view = speedLever(jobRecord(speed(ReceiptState.REJECTED, "45 at most")), undefined, context());

@@ -12,7 +12,7 @@ import { clock, duration, rate, step } from "../ui/format.ts";
 import { deadlineNote } from "./deadline.ts";
 import { currentAttempt, isOpen, newestReceipt, report, seenState, setting, type LeverName } from "./job-state.ts";
 import { valueText } from "./lever-words.ts";
-import { stalledBy } from "./progress.ts";
+import { itemRate, stalledBy } from "./progress.ts";
 import { about, receiptWait, usualSafePointMs, type ReceiptWait } from "./receipt-wait.ts";
 
 /**
@@ -105,8 +105,8 @@ function openWait(
 /** The speed lever: items per second, or unlimited. */
 export function speedLever(job: JobRecord, vitals: Vitals | undefined, context: LeverContext): LeverView {
   return valueLever(job, "speed", context, () =>
-    job.state === JobState.RUNNING && vitals
-      ? `measured ${rate(vitals.itemsPerSecond)}`
+    job.state === JobState.RUNNING && itemRate(vitals) !== undefined
+      ? `measured ${rate(itemRate(vitals))}`
       : restNote(job, "speed", context.nowMs),
   );
 }

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { EndOutcome, JobState, ReceiptState, RunMode, VitalsSchema, WorkerLinkState } from "@signalbox/protocol";
 import { describe, expect, test } from "vitest";
-import { errorLines, eta, progressText, share } from "./progress.ts";
+import { errorLines, eta, itemRate, progressText, share } from "./progress.ts";
 import { jobRecord, runValue } from "./samples.ts";
 
 const nowMs = 1_000_000;
@@ -136,4 +136,13 @@ test("a share needs a total; bytes serve where items have none", () => {
 test("errors are ERROR and FATAL lines", () => {
   expect(errorLines(create(VitalsSchema, { levelCounts: [0n, 1n, 2n, 3n, 4n, 5n, 6n] }))).toBe(11);
   expect(errorLines(undefined)).toBe(0);
+});
+
+test("a rate is known where items were counted: a job that prints and counts nothing does not stand at 0 a second", () => {
+  const rateOf = (init: Parameters<typeof create<typeof VitalsSchema>>[1]) => itemRate(create(VitalsSchema, init));
+  expect(itemRate(undefined)).toBeUndefined();
+  expect(rateOf({ lines: 90n, linesPerSecond: 30 })).toBeUndefined();
+  expect(rateOf({ itemsTotal: 10n })).toBe(0);
+  expect(rateOf({ itemsDone: 3n })).toBe(0);
+  expect(rateOf({ itemsDone: 3n, itemsPerSecond: 1.5 })).toBe(1.5);
 });

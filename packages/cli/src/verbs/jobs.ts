@@ -2,7 +2,7 @@ import { JobState, type JobRecord, type Vitals } from "@signalbox/protocol";
 import { bytes, clock, compact, duration, percent, rate, unknown } from "@signalbox/protocol/format";
 import { jobFilter, type JobFilterFields } from "@signalbox/protocol/job-filter";
 import { currentAttempt, seenState, type StateWord } from "@signalbox/protocol/job-state";
-import { progressText } from "@signalbox/protocol/progress";
+import { itemRate, progressText } from "@signalbox/protocol/progress";
 import { filterOf, type SelectionOptions } from "../bulk-selection.ts";
 import { exitCodes } from "../exit-codes.ts";
 import type { Invocation } from "../invocation.ts";
@@ -131,7 +131,7 @@ function jobTable(out: Output, found: readonly FoundJob[], wide: boolean): strin
     { title: "PROGRESS", cell: (each) => progressWords(each, nowMs), shrinkTo: 16 },
     {
       title: "RATE",
-      cell: ({ job, vitals }) => (job.state === JobState.RUNNING && vitals ? rate(vitals.itemsPerSecond) : unknown),
+      cell: ({ job, vitals }) => rate(job.state === JobState.RUNNING ? itemRate(vitals) : undefined),
       align: "right",
     },
     { title: "LOG", cell: ({ vitals }) => (vitals ? bytes(Number(vitals.logBytes)) : unknown), align: "right" },

@@ -1,6 +1,6 @@
 import type { JobRecord, Vitals } from "@signalbox/protocol";
 import { seenState, type StateWord } from "../job-state.ts";
-import { errorLines, share } from "../progress.ts";
+import { errorLines, itemRate, share } from "../progress.ts";
 
 /** Columns that the table can be sorted by. `down` is the direction of the first click. */
 export const sortColumns = {
@@ -55,7 +55,7 @@ export function sortKey(column: SortColumn, job: JobRecord, vitals: Vitals | und
     case "progress":
       return share(vitals);
     case "rate":
-      return seenState(job).ended || !vitals ? undefined : vitals.itemsPerSecond;
+      return seenState(job).ended ? undefined : itemRate(vitals);
     case "errors":
       return errorLines(vitals);
     case "worker":
