@@ -12,23 +12,29 @@ import {
   SendCommandResponseSchema,
   WatchRequestSchema,
 } from "@signalbox/protocol";
-import { runProgram } from "../../../scripts/programs.ts";
 import { frame, onMessage, openCall } from "./grpc-frames.ts";
 import { cpuSeconds } from "./process-cost.ts";
 import { startSignalbox, type SignalboxProcess } from "./signalbox-process.ts";
 import { quantile } from "./statistics.ts";
+import { SteeredClient, steeredType } from "./steered-client.ts";
 
 // How many entries of jobs a server stores in a second when many jobs are commanded at the same time, and what pages that watch all jobs, or
-// one each, cost it. A command on a job that waits is one entry; it is answered when that is on disk. Run on its own:
+// one each, cost it. A command on a running job is three entries: accepted, delivered, applied. On a job that waits it is one, and takes
+// effect with it. The call is answered when the first is on disk. Run on its own:
 // node packages/bench/src/job-entries.ts [seconds] [pages]
 
 /** What somebody watches. */
 export type Watched = "nobody" | "all jobs" | "a job each";
 
+/** The jobs that are commanded. */
+export type Commanded = "running" | "waiting";
+
 /** Figures of one part. */
 export interface EntryRates {
-  /** Entries that were stored and acknowledged, a second. */
+  /** Entries that were stored, a second. */
   readonly perSecond: number;
+  /** Commands that were answered, a second. */
+  readonly commandsPerSecond: number;
   /** From a command to its answer, milliseconds. */
   readonly p50: number;
   readonly p99: number;
@@ -40,17 +46,29 @@ export interface EntryRates {
 
 const jobCount = 200;
 
-/** Commands jobs that wait, each again when the command before is answered, while `pages` watches over gRPC-Web are open. */
-export async function measureJobEntries(watched: Watched, pages: number, seconds: number): Promise<EntryRates> {
+/** A job, and when its worker obeys a generation. */
+interface Commandable {
+  readonly id: string;
+  readonly obeys: (generation: bigint) => Promise<void>;
+}
+
+/** Commands jobs, each again when the command before is answered and told to be applied, while `pages` watches over gRPC-Web are open. */
+export async function measureJobEntries(
+  commanded: Commanded,
+  watched: Watched,
+  pages: number,
+  seconds: number,
+): Promise<EntryRates> {
   await using signalbox = await startSignalbox();
-  const env = { SIGNALBOX_URL: signalbox.workerUrl, SIGNALBOX_TOKEN_FILE: signalbox.tokenFile };
-  const worker = runProgram("packages/bench/src/load-worker.ts", { ...env, WORKERS: "1" });
   const token = (await readFile(signalbox.tokenFile, "utf8")).trim();
+  const workers = Array.from(
+    { length: commanded === "running" ? jobCount : 1 },
+    (_, i) => new SteeredClient(signalbox.workerUrl, token, `bench-${i}`),
+  );
   const session = connectHttp2(signalbox.workerUrl);
   const sockets: Socket[] = [];
   try {
-    await worker.printed(/started/);
-    const ids = await waitingJobs(signalbox);
+    const jobs = await (commanded === "running" ? runningJobs(signalbox, workers) : waitingJobs(signalbox));
     let bytes = 0;
     if (watched !== "nobody")
       for (let page = 0; page < pages; page++)
@@ -58,27 +76,29 @@ export async function measureJobEntries(watched: Watched, pages: number, seconds
           watch(
             signalbox,
             token,
-            watched === "all jobs" ? undefined : ids[page % ids.length],
+            watched === "all jobs" ? undefined : jobs[page % jobs.length]?.id,
             (more) => (bytes += more),
           ),
         );
     await delay(500);
     const times: number[] = [];
     let stopped = false;
-    const lane = async (jobId: string, lane: number) => {
+    const lane = async ({ id, obeys }: Commandable, lane: number) => {
       for (let i = 0; !stopped; i++) {
         const begin = performance.now();
-        await command(session, token, jobId, `${lane}-${i}`, i % 100);
+        const generation = await command(session, token, id, `${lane}-${i}`, commanded, 1 + (i % 90));
         times.push(performance.now() - begin);
+        await obeys(generation);
       }
     };
-    const lanes = Promise.all(ids.map(lane));
+    const lanes = Promise.all(jobs.map(lane));
     // What is compiled on the way does not count.
     await delay(2_000);
     times.length = 0;
     bytes = 0;
-    const [cpu, begin] = [cpuSeconds(signalbox.pid), performance.now()];
+    const [cpu, before, begin] = [cpuSeconds(signalbox.pid), await signalbox.storedEntries(), performance.now()];
     await delay(seconds * 1_000);
+    const entries = (await signalbox.storedEntries()) - before;
     const [count, tookSeconds] = [times.length, (performance.now() - begin) / 1000];
     const serverCores = (cpuSeconds(signalbox.pid) - cpu) / tookSeconds;
     const watchedBytesPerSecond = bytes / tookSeconds;
@@ -86,7 +106,8 @@ export async function measureJobEntries(watched: Watched, pages: number, seconds
     await lanes;
     const sorted = times.slice(0, count).sort((a, b) => a - b);
     return {
-      perSecond: count / tookSeconds,
+      perSecond: entries / tookSeconds,
+      commandsPerSecond: count / tookSeconds,
       p50: quantile(sorted, 0.5),
       p99: quantile(sorted, 0.99),
       serverCores,
@@ -95,38 +116,54 @@ export async function measureJobEntries(watched: Watched, pages: number, seconds
   } finally {
     sockets.forEach((socket) => socket.destroy());
     session.destroy();
-    await worker.kill("SIGKILL");
+    workers.forEach((worker) => worker.close());
   }
 }
 
 /** Jobs that are held in the queue. */
-async function waitingJobs(signalbox: SignalboxProcess): Promise<string[]> {
-  await signalbox.startJob("idle");
+async function waitingJobs(signalbox: SignalboxProcess): Promise<Commandable[]> {
   const held = create(LeverValueSchema, { value: { case: "run", value: { mode: RunMode.PAUSE } } });
+  await signalbox.startJob(steeredType);
   const start = async (_: unknown, i: number) => {
-    const { job } = await signalbox.jobs.startJob({ requestId: `held ${i}`, type: "idle", levers: [held] });
-    return job?.id ?? "";
+    const { job } = await signalbox.jobs.startJob({ requestId: `held ${i}`, type: steeredType, levers: [held] });
+    return { id: job?.id ?? "", obeys: () => Promise.resolve() };
   };
   return Promise.all(Array.from({ length: jobCount }, start));
 }
 
-/** Sets the priority of a job. Resolves when that is answered. */
+/** A job for each worker, running. */
+async function runningJobs(signalbox: SignalboxProcess, workers: readonly SteeredClient[]): Promise<Commandable[]> {
+  await signalbox.startJob(steeredType);
+  for (let i = 1; i < workers.length; i++)
+    await signalbox.jobs.startJob({ requestId: `steered ${i}`, type: steeredType });
+  return Promise.all(
+    workers.map(async (worker) => ({ id: await worker.job, obeys: (generation: bigint) => worker.obeys(generation) })),
+  );
+}
+
+/** Sets the speed of a running job, or the priority of one that waits. Resolves with the generation when that is answered. */
 function command(
   session: ReturnType<typeof connectHttp2>,
   token: string,
   jobId: string,
   requestId: string,
-  priority: number,
-): Promise<void> {
+  commanded: Commanded,
+  to: number,
+): Promise<bigint> {
   return new Promise((resolve, reject) => {
     const stream = openCall(session, token, "SendCommand", "JobService");
-    const value = create(LeverValueSchema, { value: { case: "priority", value: { priority } } });
+    const value = create(LeverValueSchema, {
+      value:
+        commanded === "running"
+          ? { case: "speed", value: { itemsPerSecond: to } }
+          : { case: "priority", value: { priority: to } },
+    });
     const set = create(CommandSchema, { action: { case: "set", value } });
     const request = create(SendCommandRequestSchema, { jobId, requestId, command: set });
-    let answered = false;
-    onMessage(stream, SendCommandResponseSchema, () => (answered = true));
+    let answered: bigint | undefined;
+    onMessage(stream, SendCommandResponseSchema, ({ generation }) => (answered = generation));
     stream.on("error", reject);
-    stream.on("close", () => (answered ? resolve() : reject(new Error("a command was not answered"))));
+    stream.on("close", () => (answered ? resolve(answered) : reject(new Error("a command was not answered"))));
     stream.end(frame(toBinary(SendCommandRequestSchema, request)));
   });
 }
@@ -157,16 +194,14 @@ function watch(
 
 if (import.meta.main) {
   const [seconds = "8", pages = "50"] = process.argv.slice(2);
-  for (const watched of ["nobody", "a job each", "all jobs"] as const) {
-    const { perSecond, p50, p99, serverCores, watchedBytesPerSecond } = await measureJobEntries(
-      watched,
-      Number(pages),
-      Number(seconds),
-    );
-    console.log(
-      `${watched === "nobody" ? "nobody watches" : `${pages} pages watch ${watched}`}: ${Math.round(perSecond).toLocaleString("en")} entries/s, ` +
-        `answered in p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)} ms; server ${serverCores.toFixed(2)} cores, ` +
-        `pages get ${(watchedBytesPerSecond / 1e6).toFixed(1)} MB/s (load ${loadavg()[0]?.toFixed(1) ?? ""})`,
-    );
-  }
+  for (const commanded of ["running", "waiting"] as const)
+    for (const watched of ["nobody", "a job each", "all jobs"] as const) {
+      const rates = await measureJobEntries(commanded, watched, Number(pages), Number(seconds));
+      const whole = (figure: number) => Math.round(figure).toLocaleString("en");
+      console.log(
+        `jobs ${commanded}, ${watched === "nobody" ? "nobody watches" : `${pages} pages watch ${watched}`}: ${whole(rates.perSecond)} entries/s ` +
+          `of ${whole(rates.commandsPerSecond)} commands/s, answered in p50 ${rates.p50.toFixed(1)}, p99 ${rates.p99.toFixed(1)} ms; ` +
+          `server ${rates.serverCores.toFixed(2)} cores, pages get ${(rates.watchedBytesPerSecond / 1e6).toFixed(1)} MB/s (load ${loadavg()[0]?.toFixed(1) ?? ""})`,
+      );
+    }
 }

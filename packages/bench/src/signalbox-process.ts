@@ -28,6 +28,8 @@ export interface SignalboxProcess extends AsyncDisposable {
   readonly start: () => Promise<void>;
   /** The longest time for which the event loop of the present process stood still, milliseconds. */
   readonly longestGapMs: () => Promise<number>;
+  /** Entries that the present process has stored. */
+  readonly storedEntries: () => Promise<number>;
   /** All bytes that the first attempt of a job has printed, as they are stored. */
   readonly readLog: (jobId: string) => Promise<Buffer>;
   /** Starts a job as soon as its type is offered, and returns its id. */
@@ -60,6 +62,11 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
   const offered = new Set<string>();
   const jobs = createClient(JobService, createGrpcTransport({ baseUrl: workerUrl, interceptors: [bearer] }));
   const webUrl = `http://127.0.0.1:${port}`;
+  const metric = async (name: string) => {
+    const answer = await fetch(`${webUrl}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+    const line = (await answer.text()).split("\n").find((each) => each.startsWith(`${name} `));
+    return Number(line?.slice(name.length) ?? NaN);
+  };
   const web = createGrpcWebTransport({
     baseUrl: webUrl,
     httpVersion: "1.1",
@@ -80,11 +87,8 @@ export async function startSignalbox(): Promise<SignalboxProcess> {
       server = run();
       await server.printed(/#code=/);
     },
-    async longestGapMs() {
-      const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { authorization: `Bearer ${token}` } });
-      const found = /^signalbox_event_loop_longest_gap_seconds (\S+)$/m.exec(await answer.text());
-      return Number(found?.[1] ?? NaN) * 1000;
-    },
+    longestGapMs: async () => (await metric("signalbox_event_loop_longest_gap_seconds")) * 1000,
+    storedEntries: () => metric("signalbox_store_appends_total"),
     async readLog(jobId) {
       const url = `http://127.0.0.1:${port}/jobs/${jobId}/attempts/1/log`;
       const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });

@@ -76,7 +76,7 @@ export class Job {
   readonly #vitalsOf: (jobId: string) => Vitals | undefined;
   readonly #afterEntry: AfterEntry;
   #record: JobRecord;
-  /** The record in its entry's form, without position and vitals; undefined if it was not written here. */
+  /** The record as it travels; made when it is first needed. */
   #encoded: Uint8Array | undefined;
   /** Of the newest entry; undefined until it was read or written here. */
   #digest: Uint8Array | undefined;
@@ -137,13 +137,9 @@ export class Job {
     if (attempt !== undefined) this.#sent = { attempt, generation: this.#record.spec?.generation ?? 0n };
   }
 
-  /** The record in the form in which it travels and is cached: with its position and vitals. */
+  /** The record in the form in which it travels and is cached: with its position and vitals. Never change it. */
   get encodedRecord(): Uint8Array {
-    if (!this.#encoded) return encodeRecord(this.#record);
-    const { entryPosition, vitals } = this.#record;
-    // What follows in an encoded message adds to what it says.
-    const more = create(JobRecordSchema, { entryPosition, ...(vitals ? { vitals } : {}) });
-    return Buffer.concat([this.#encoded, toBinary(JobRecordSchema, more)]);
+    return (this.#encoded ??= encodeRecord(this.#record));
   }
 
   /** SHA-256 of the newest entry, the one at `record.entryPosition`; undefined if nothing was read or written since the job was opened. */
@@ -274,7 +270,7 @@ export class Job {
       ...(vitals ? { vitals } : {}),
       ...(this.#digest ? { previousDigest: this.#digest } : {}),
     });
-    // Encoded once, for the entry and for the table that caches it.
+    // Encoded once: for the entry, for the table that caches it, for all who watch, and for the answer to who asked for it.
     const encoded = toBinary(JobRecordSchema, record);
     addRawMessages(entry, recordField, [encoded]);
     const bytes = toBinary(JobEntrySchema, entry);
@@ -286,7 +282,9 @@ export class Job {
     record.entryPosition = BigInt(position);
     if (vitals) record.vitals = vitals;
     this.#record = record;
-    this.#encoded = encoded;
+    // What follows in an encoded message adds to what it says.
+    const more = create(JobRecordSchema, { entryPosition: record.entryPosition, ...(vitals ? { vitals } : {}) });
+    this.#encoded = Buffer.concat([encoded, toBinary(JobRecordSchema, more)]);
     this.#digest = digest;
     this.#requests?.learn(entry, decision.body);
     this.#afterEntry(this, before, { entry, position, digest });

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
+  addRawMessages,
   CancelJobResponseSchema,
   CommandSchema,
   DrainWorkerResponseSchema,
@@ -24,6 +25,9 @@ import type { Steering } from "../jobs/steering.ts";
 import { defaultGraceMs } from "../live/console/console-commands.ts";
 import type { Workers } from "../workers/workers.ts";
 import { actorOf } from "./actor.ts";
+
+/** Number of `SendCommandResponse.job`. */
+const commandedJobField = 1;
 
 /** The service that operators and programs call to start and steer jobs. */
 export function jobService(
@@ -55,7 +59,11 @@ export function jobService(
 
     async sendCommand({ jobId, command, requestId }, context) {
       const { record, generation } = await steering.command(jobId, command, requestId, actorOf(context));
-      return create(SendCommandResponseSchema, { job: record, generation });
+      const response = create(SendCommandResponseSchema, { generation });
+      const job = jobs.get(jobId);
+      if (job.record === record) addRawMessages(response, commandedJobField, [job.encodedRecord]);
+      else response.job = record;
+      return response;
     },
 
     async cancelJob({ jobId, requestId, graceMs = defaultGraceMs, reason }, context) {

@@ -26,11 +26,16 @@ export interface CallMessage {
   readonly args: readonly unknown[];
 }
 
-/** The outcome of one call, or (without `id`) a remark for the log. */
-export type ThreadMessage =
+/** The outcome of one call. */
+export type CallOutcome =
   | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: { readonly message: string; readonly errcode: number | undefined } }
-  | { readonly remark: string };
+  | { readonly id: number; readonly error: { readonly message: string; readonly errcode: number | undefined } };
+
+/** Outcomes of calls in their order, or a remark for the log. */
+export type ThreadMessage = readonly CallOutcome[] | { readonly remark: string };
+
+/** Outcomes wait so long for those of calls that came with theirs, milliseconds. */
+const gatherMs = 1;
 
 /** After this error the thread cannot go on: it ends with it instead of answering. */
 export class FatalError extends Error {
@@ -41,21 +46,35 @@ export class FatalError extends Error {
 export function serveCalls<C extends Calls<C>>(handlers: Handlers<C>): void {
   if (!parentPort) throw new Error("calls are served in a worker thread only");
   const port = parentPort;
-  const post = (message: ThreadMessage, transfer: readonly ArrayBuffer[] = []) => port.postMessage(message, transfer);
   const table = handlers as Record<string, (...args: readonly unknown[]) => Reply<unknown>>;
   // What the thread is made of is loaded by now. Not only at the end, which may be a kill: then each start compiles it again.
   module.flushCompileCache();
   new HeapCare(smallCare);
-  port.on("message", ({ id, method, args }: CallMessage) => {
-    let reply: Reply<unknown> | undefined;
-    try {
-      reply = table[method]!(...args);
-      post({ id, value: reply.value }, reply.transfer);
-    } catch (error) {
-      if (error instanceof FatalError) throw error;
-      post({ id, error: { message: messageOf(error), errcode: errcodeOf(error) } });
+  port.on("message", (calls: readonly CallMessage[]) => {
+    let outcomes: CallOutcome[] = [];
+    let transfer: ArrayBuffer[] = [];
+    let sinceMs = performance.now();
+    const send = () => {
+      if (outcomes.length > 0) port.postMessage(outcomes satisfies ThreadMessage, transfer);
+      [outcomes, transfer, sinceMs] = [[], [], performance.now()];
+    };
+    for (const { id, method, args } of calls) {
+      let reply: Reply<unknown> | undefined;
+      try {
+        reply = table[method]!(...args);
+        outcomes.push({ id, value: reply.value });
+        if (reply.transfer) transfer.push(...reply.transfer);
+      } catch (error) {
+        if (error instanceof FatalError) {
+          send();
+          throw error;
+        }
+        outcomes.push({ id, error: { message: messageOf(error), errcode: errcodeOf(error) } });
+      }
+      if (reply?.after || performance.now() - sinceMs > gatherMs) send();
+      reply?.after?.();
     }
-    reply?.after?.();
+    send();
   });
 }
 

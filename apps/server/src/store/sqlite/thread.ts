@@ -1,6 +1,6 @@
 import { getCompileCacheDir } from "node:module";
 import { Worker } from "node:worker_threads";
-import type { CallMessage, Calls, ThreadMessage } from "./thread-calls.ts";
+import type { CallMessage, CallOutcome, Calls, ThreadMessage } from "./thread-calls.ts";
 
 /** A call failed in its thread. */
 export class CallFailed extends Error {
@@ -27,11 +27,17 @@ export interface ThreadEvents {
   remark(text: string): void;
 }
 
-/** A worker thread whose functions are called as promises, answered in the order of the calls. */
+/**
+ * A worker thread whose functions are called as promises, answered in the order of the calls. What is called in one turn of the event loop goes
+ * there in one message: a message costs as much as what most calls do.
+ */
 export class Thread<C extends Calls<C>> {
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   readonly #exited: Promise<void>;
+  /** Calls that go with the next message, and the buffers that move with them. */
+  #calls: CallMessage[] = [];
+  #transfer: ArrayBuffer[] = [];
   #lastId = 0;
   #ended: Error | undefined;
 
@@ -47,7 +53,7 @@ export class Thread<C extends Calls<C>> {
     };
     this.#worker.on("message", (message: ThreadMessage) => {
       if ("remark" in message) events.remark(message.remark);
-      else this.#settle(message);
+      else message.forEach((outcome) => this.#settle(outcome));
     });
     this.#worker.on("messageerror", die);
     this.#worker.on("error", (error) => die(error instanceof Error ? error : new Error(String(error))));
@@ -68,8 +74,9 @@ export class Thread<C extends Calls<C>> {
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise<unknown>((resolve, reject) => {
       const id = ++this.#lastId;
-      this.#worker.postMessage({ id, method, args } satisfies CallMessage, transfer);
       this.#pending.set(id, { resolve, reject });
+      if (this.#calls.push({ id, method, args }) === 1) process.nextTick(() => this.#send());
+      this.#transfer.push(...transfer);
     }) as Promise<ReturnType<C[M]>>;
   }
 
@@ -80,15 +87,22 @@ export class Thread<C extends Calls<C>> {
     await this.#exited;
   }
 
-  #settle(message: Exclude<ThreadMessage, { remark: string }>): void {
-    const pending = this.#pending.get(message.id);
-    this.#pending.delete(message.id);
-    if ("value" in message) pending?.resolve(message.value);
-    else pending?.reject(new CallFailed(message.error.message, message.error.errcode));
+  #send(): void {
+    if (this.#calls.length > 0) this.#worker.postMessage(this.#calls, this.#transfer);
+    this.#calls = [];
+    this.#transfer = [];
+  }
+
+  #settle(outcome: CallOutcome): void {
+    const pending = this.#pending.get(outcome.id);
+    this.#pending.delete(outcome.id);
+    if ("value" in outcome) pending?.resolve(outcome.value);
+    else pending?.reject(new CallFailed(outcome.error.message, outcome.error.errcode));
   }
 
   #end(error: Error): void {
     this.#ended ??= error;
+    this.#calls = [];
     for (const pending of this.#pending.values()) pending.reject(this.#ended);
     this.#pending.clear();
   }
