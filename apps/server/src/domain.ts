@@ -9,6 +9,7 @@ import {
   RunService,
   StartJobRequestSchema,
   WorkerService,
+  type WatchRequest,
 } from "@signalbox/protocol";
 import type { Registry } from "prom-client";
 import { Bulks } from "./bulk/bulks.ts";
@@ -46,9 +47,11 @@ import { limitCalls } from "./rpc/limit-calls.ts";
 import { logService } from "./rpc/log-service.ts";
 import type { PlainMethod } from "./http/plain-stream.ts";
 import type { PlainUnary } from "./http/plain-unary.ts";
+import type { PlainWebStream, WebPeer } from "./http/plain-web-stream.ts";
 import { plainCalls } from "./rpc/plain-calls.ts";
 import { plainConnect } from "./rpc/plain-connect.ts";
 import { plainPushLogs } from "./rpc/plain-push-logs.ts";
+import { plainWatch } from "./rpc/plain-watch.ts";
 import { refusalsOf, runService } from "./rpc/run-service.ts";
 import { workerService } from "./rpc/worker-service.ts";
 import type { StoreHealth } from "./store/health.ts";
@@ -90,6 +93,8 @@ export interface Domain {
   readonly operatorRoutes: (router: ConnectRouter) => void;
   /** Registers what workers may call, and machine clients over gRPC. */
   readonly workerRoutes: (router: ConnectRouter) => void;
+  /** Watch, for a listener of browsers that serves its plain calls without the router. */
+  readonly plainWatch: PlainWebStream;
   /** PushLogs, for a listener that serves its plain calls without the router. */
   readonly plainPushLogs: PlainMethod;
   /** The same for Connect. */
@@ -183,6 +188,8 @@ export async function openDomain({
     trends.look(clock());
   }, lookEveryMs);
 
+  const openWatch = (request: WatchRequest, { connection, signal }: WebPeer) =>
+    watches.count(connection, request.subscriptions.length, watch(live, request, serverVersion, clock, signal), signal);
   const jobCalls = jobService(jobs, workers, inputs, steering);
   const operatorRoutes = (router: ConnectRouter) => {
     router.service(JobService, {
@@ -194,13 +201,7 @@ export async function openDomain({
     router.service(AuditService, auditService(audit, store));
     router.service(LogService, logService(logs, attemptOf));
     router.service(LiveService, {
-      watch: (request, { values, signal }) =>
-        watches.count(
-          values.get(connectionKey),
-          request.subscriptions.length,
-          watch(live, request, serverVersion, clock, signal),
-          signal,
-        ),
+      watch: (request, { values, signal }) => openWatch(request, { connection: values.get(connectionKey), signal }),
     });
   };
 
@@ -223,6 +224,7 @@ export async function openDomain({
       router.service(RunService, runService(consoles, new OpenWatches(mostConsoles, mostConsolesEach)));
       router.service(WorkerService, workerService(connectParts));
     },
+    plainWatch: plainWatch(openWatch),
     plainPushLogs: plainPushLogs(workers),
     plainConnect: plainConnect(connectParts),
     plainCalls: (interceptors) =>

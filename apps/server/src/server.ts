@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { ActorKind, ActorSchema } from "@signalbox/protocol";
+import { ActorKind, ActorSchema, LiveService } from "@signalbox/protocol";
 import { authenticateMachines, authenticateOperators } from "./auth/authenticate.ts";
 import { openKeyFile } from "./auth/key-file.ts";
 import type { AtTheDoor } from "./auth/caller.ts";
@@ -12,6 +12,7 @@ import { openDomain, type Domain } from "./domain.ts";
 import type { EarlyPort } from "./http/early-port.ts";
 import { servePlainStream } from "./http/plain-stream.ts";
 import { servePlainUnary } from "./http/plain-unary.ts";
+import { servePlainWebStream } from "./http/plain-web-stream.ts";
 import { createMetrics } from "./http/metrics.ts";
 import { createOperatorListener } from "./http/operator-listener.ts";
 import { createWorkerListener } from "./http/worker-listener.ts";
@@ -111,6 +112,8 @@ export async function openServer(
     readAudit: domain.readAudit,
     atTheDoor,
     binaryOnly,
+    plainCalls: (calls, access) =>
+      servePlainWebStream(calls, domain.plainWatch, access, errorsOf(logger, LiveService.method.watch.name)),
     authenticate: authenticateOperators(token, cookie),
     authenticateToken,
     codes,

@@ -8,6 +8,7 @@ import {
   LogController,
   type FastifyBaseLogger,
   type FastifyError,
+  type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
 } from "fastify";
@@ -28,8 +29,9 @@ import { logDownloadRoute, type ReadLog } from "./log-download.ts";
 import { dropLongDeadline } from "./long-deadlines.ts";
 import { metricsRoute, type Refusal } from "./metrics.ts";
 import { noSchemas } from "./no-schemas.ts";
+import type { PlainWebAccess } from "./plain-web-stream.ts";
 import { isRpcContentType } from "./rpc-content-type.ts";
-import { createRpcOptions, type RpcOptions } from "./rpc-options.ts";
+import { createRpcOptions, readMaxBytes, type RpcOptions } from "./rpc-options.ts";
 import { isSameOrigin } from "./same-origin-guard.ts";
 import { safeHeaders, securityHeaders } from "./security-headers.ts";
 import { SilentConnections } from "./silent-connections.ts";
@@ -67,6 +69,8 @@ export interface OperatorListenerOptions extends RpcOptions {
   readonly origin: () => string;
   /** Procedures (`package.Service/Method`) whose answers hold stored bytes and cannot be JSON. */
   readonly binaryOnly: ReadonlySet<string>;
+  /** Serves calls past the general machinery, which serves the rest. */
+  readonly plainCalls?: (calls: FastifyInstance, access: PlainWebAccess) => void;
   readonly readLog: ReadLog;
   readonly readAudit: ReadAudit;
   /** Why the server is not ready; undefined if it is. */
@@ -198,6 +202,11 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
           dropLongDeadline(request.raw.headers);
           // Proxies that buffer answers would hold live streams back.
           void reply.header("x-accel-buffering", "no");
+        });
+        options.plainCalls?.(calls, {
+          callerOf: ({ headers, ip }) => options.authenticate(headers, ip),
+          shutdown: rpc.shutdown,
+          readMaxBytes,
         });
         await calls.register(fastifyConnectPlugin, {
           ...rpc.plugin,
