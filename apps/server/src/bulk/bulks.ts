@@ -14,6 +14,7 @@ import {
   type PreviewBulkResponse,
   type StartBulkRequest,
 } from "@signalbox/protocol";
+import { digestOfRequest } from "../digest.ts";
 import { Refused } from "../refused.ts";
 import { Conflict, StoreClosed, UnknownOutcome, type Store, type Table } from "../store/store.ts";
 import { Bulk, bulkTopicPrefix, topicOf, type BulkParts } from "./bulk.ts";
@@ -147,7 +148,7 @@ export class Bulks {
   async start(request: StartBulkRequest, actor: Actor): Promise<BulkRecord> {
     check(request);
     const id = bulkIdOf(actor, request.requestId);
-    const digest = createHash("sha256").update(toBinary(StartBulkRequestSchema, request)).digest();
+    const digest = digestOfRequest(StartBulkRequestSchema, request);
     // The same request at the same time: the other one is first. Its error is its caller's; here only its end counts.
     for (let other = this.#starting.get(id); other; other = this.#starting.get(id)) await other.catch(() => undefined);
     if (this.#records.has(id)) return this.#same(id, digest, request.requestId);

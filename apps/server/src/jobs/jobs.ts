@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import {
   JobRecordSchema,
   JobStartedSchema,
@@ -14,6 +14,7 @@ import {
 } from "@signalbox/protocol";
 import type { Logger } from "../logger.ts";
 import { systemClock, type Clock } from "../clock.ts";
+import { digestOfRequest } from "../digest.ts";
 import { Refused } from "../refused.ts";
 import { Conflict, StoreClosed, UnknownOutcome, type Store, type Table } from "../store/store.ts";
 import {
@@ -150,7 +151,7 @@ export class Jobs {
   ): Promise<JobRecord> {
     checkStart(request);
     const id = jobIdOf(actor, request.requestId);
-    const startDigest = createHash("sha256").update(toBinary(StartJobRequestSchema, request)).digest();
+    const startDigest = digestOfRequest(StartJobRequestSchema, request);
     // The same request at the same time: the other one is first. Its error is its caller's; here only its end counts.
     for (let other = this.#starting.get(id); other; other = this.#starting.get(id)) await other.catch(() => undefined);
     const existing = this.#jobs.get(id);

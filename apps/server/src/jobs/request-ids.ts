@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import {
   CommandSchema,
   LeverValueSchema,
@@ -8,6 +6,7 @@ import {
   type JobEntry,
   type LeverValue,
 } from "@signalbox/protocol";
+import { digestOfRequest } from "../digest.ts";
 import { settingOf } from "./levers.ts";
 
 /** Requests that are remembered of one job; the oldest is forgotten first. */
@@ -52,16 +51,12 @@ export class RequestIds {
 
 /** What stands for a command, whatever generation it was given. */
 export function commandBody(command: Command): string {
-  return digest("command", toBinary(CommandSchema, { ...command, generation: 0n }));
+  return `command ${digestOfRequest(CommandSchema, { ...command, generation: 0n }).toString("base64")}`;
 }
 
 /** What stands for a retry with other parameters, or with the same. */
 export function retryBody(parameters: LeverValue | undefined): string {
-  return digest("retry", parameters ? toBinary(LeverValueSchema, parameters) : new Uint8Array());
-}
-
-function digest(kind: string, body: Uint8Array): string {
-  return `${kind} ${createHash("sha256").update(body).digest("base64")}`;
+  return `retry ${parameters ? digestOfRequest(LeverValueSchema, parameters).toString("base64") : ""}`;
 }
 
 function keyOf(actor: Actor, requestId: string): string {

@@ -1,3 +1,4 @@
+import type { JsonObject } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { EndOutcome, JobState, LeverOutcome, Level, ReceiptState, RunMode } from "@signalbox/protocol";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -276,6 +277,32 @@ test("a request id means one thing: the start's is not the retry's, and a retry 
   room.domain = await room.domain.reopen();
   await retry("two", { a: 1 });
   expect((await failure(retry("two", { a: 2 })))[0]).toBe(Code.AlreadyExists);
+});
+
+test("in which order a client encodes the keys of a map is no part of what it asks for", async () => {
+  const worker = await room.connect({
+    types: [{ name: "count", levers: ["run", "parameters"], parametersSchema: { type: "object" } }],
+  });
+  const one = { a: 1, deep: { x: [1, { p: 1, q: 2 }], y: 2 } };
+  const other = { deep: { y: 2, x: [1, { q: 2, p: 1 }] }, a: 1 };
+  const start = (labels: Record<string, string>, parameters: JsonObject) =>
+    room.domain.jobs.startJob({ requestId: "one", type: "count", labels, parameters });
+  const { job } = await start({ team: "a", pool: "b" }, one);
+  const jobId = job?.id ?? "";
+  expect((await start({ pool: "b", team: "a" }, other)).job?.id).toBe(jobId);
+  expect((await failure(start({ pool: "b", team: "a" }, { ...other, a: 2 })))[0]).toBe(Code.AlreadyExists);
+
+  const spec = await worker.heard("spec");
+  worker.report(spec);
+  const set = (parameters: JsonObject) => {
+    const value = { value: { case: "parameters", value: { parameters } } } as const;
+    return room.domain.jobs.sendCommand({ jobId, requestId: "set", command: { action: { case: "set", value } } });
+  };
+  const { generation } = await set(one);
+  expect((await set(other)).generation).toBe(generation);
+  expect((await failure(set({ ...one, deep: { x: [{ p: 1, q: 2 }, 1], y: 2 } })))[0]).toBe(Code.AlreadyExists);
+  room.domain = await room.domain.reopen();
+  expect((await set(other)).generation).toBe(generation);
 });
 
 test("a job takes only so many commands that nobody has carried out, but always a cancel", async () => {
