@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   ActorKind,
@@ -7,6 +7,7 @@ import {
   AuditKind,
   CommandSchema,
   JobTypeSchema,
+  type LeverValueSchema,
   ReceiptState,
   RunMode,
   StartJobRequestSchema,
@@ -57,6 +58,36 @@ test("rows of all jobs come newest first, each command with what became of it", 
   expect(cancel?.outcomeAtUs).toBeGreaterThanOrEqual(cancel?.atUs ?? 0n);
   expect(cancel?.generation).toBe((cancel?.onGeneration ?? 0n) + 1n);
   expect(cancel?.digest).toHaveLength(32);
+});
+
+test("a row tells the values that were set and those before, and is found by them and by its reason", async () => {
+  await using room = await openTestDomain();
+  const { jobs } = room.domain;
+  const request = { requestId: "one", type: "count", parameters: { times: 3, path: "/x", deep: { on: true } } };
+  const counts = create(JobTypeSchema, { name: "count", parametersSchema: { type: "object" } });
+  const { id } = await jobs.start(create(StartJobRequestSchema, request), counts, operator);
+  let ids = 0;
+  const set = async (value: NonNullable<MessageInitShape<typeof LeverValueSchema>["value"]>) => {
+    const command = create(CommandSchema, { action: { case: "set", value: { value } } });
+    await jobs.get(id).command(command, operator, `set ${++ids}`);
+  };
+  await set({ case: "priority", value: { priority: 7 } });
+  await set({ case: "priority", value: { priority: 9 } });
+  await set({ case: "priority", value: { priority: 9 } });
+  await set({ case: "parameters", value: { parameters: { times: 5, path: "/x", deep: { on: false }, x: "" } } });
+  await set({ case: "run", value: { mode: RunMode.PAUSE, reason: "because of Lunch" } });
+  const { rows } = await list(room, { kinds: [AuditKind.START, AuditKind.COMMAND] });
+  expect(rows.map(({ words, values, reason }) => [words, values, reason])).toEqual([
+    ["Pause", "", "because of Lunch"],
+    ["Parameters", "times 3 → 5, deep.on true → false, x – → “”", ""],
+    ["Priority 9", "", ""],
+    ["Priority 9", "before 7", ""],
+    ["Priority 7", "", ""],
+    ["Start count", `times 3, path /x, deep {"on":true}`, ""],
+  ]);
+  const found = async (text: string) => (await list(room, { text })).rows.map(({ words }) => words);
+  expect(await found("lunch")).toEqual(["Pause"]);
+  expect(await found("→ 5")).toEqual(["Parameters"]);
 });
 
 test("a call that is refused is a row, with its code, its reason and the generation that it met", async () => {

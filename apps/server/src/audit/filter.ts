@@ -30,7 +30,9 @@ export function matcher(filter: AuditFilter | undefined): (row: Row) => boolean 
   if (who !== "") checks.push(({ actor }) => has(actor.name, who) || has(actor.address, who));
   const text = filter.text.toLowerCase();
   if (text !== "")
-    checks.push(({ words, jobName, jobId: id }) => has(words, text) || has(jobName, text) || has(id, text));
+    checks.push(({ words, values, reason, jobName, jobId: id }) =>
+      [words, values, reason, jobName, id].some((each) => has(each, text)),
+    );
   return (row) => checks.every((check) => check(row));
 }
 

@@ -16,7 +16,7 @@ import { jobTopic, type StoredEntry } from "../jobs/job.ts";
 import { openAttempt } from "../jobs/job-record.ts";
 import type { JournalEntry } from "../store/store.ts";
 import { auditTopic, type StoredAuditEntry } from "./audit-log.ts";
-import { entryWords } from "./words.ts";
+import { entryValues, entryWords } from "./words.ts";
 
 /** A row of the view as it is kept: many of them share their texts and actors. */
 export interface Row {
@@ -30,6 +30,8 @@ export interface Row {
   readonly jobName: string;
   readonly attempt: number;
   readonly words: string;
+  /** The values that it set; may be empty. */
+  readonly values: string;
   readonly onGeneration: bigint;
   readonly generation: bigint;
   /** How far a command has come; rows of commands change. */
@@ -67,6 +69,7 @@ export function jobRow(jobId: string, { entry, position, digest }: StoredEntry, 
     ...{ topic: jobTopic(jobId), position, at: Number(entry.atUs), actor: entry.actor ?? nobody },
     kind: command ? commandKind(command.action.case) : ((cause.case && kinds[cause.case]) ?? AuditKind.SERVER),
     ...{ jobId, jobName: record?.name ?? "", attempt: attempt?.number ?? 0, words, reason, generation },
+    values: entryValues(entry, before),
     onGeneration: before?.spec?.generation ?? 0n,
     ...{ outcome: ReceiptState.UNSPECIFIED, outcomeAt: 0, refused: false, code: 0, repeated: 0 },
     ...{ requestId: entry.requestId, digest: Buffer.from(digest).toString("latin1"), atLine: 0n },
@@ -119,7 +122,7 @@ export function auditRow(
     ...{ topic: auditTopic, position, at: Number(entry.atUs), actor: entry.actor ?? nobody, jobId },
     ...{ jobName: (jobId && nameOf(jobId)) || "", attempt: 0, onGeneration: 0n, generation: 0n },
     ...{ outcome: ReceiptState.UNSPECIFIED, outcomeAt: 0, reason: "", refused: false, code: 0, requestId: "" },
-    ...{ digest: Buffer.from(digest).toString("latin1"), repeated: 0, atLine: 0n },
+    ...{ digest: Buffer.from(digest).toString("latin1"), repeated: 0, atLine: 0n, values: "" },
   };
   switch (event.case) {
     case "refusal": {

@@ -15,8 +15,14 @@ import {
   type Limit,
 } from "@signalbox/protocol";
 import { duration, rate } from "@signalbox/protocol/format";
+import { parameterChanges, parametersOf, valueWords } from "@signalbox/protocol/parameters";
+import { clip } from "../clip.ts";
+import { settingOf } from "../jobs/levers.ts";
 
 // What somebody did or asked for, in the words of the audit view. They are data for filters too: the same thing is always said the same way.
+
+/** Of values in words, characters. */
+const longestValues = 200;
 
 /** What moves a lever, as people call it: 'Pause', 'Speed 40 /s', 'Log level DEBUG for 10 min'. */
 export function leverWords(value: LeverValue | undefined, hold?: Hold): string {
@@ -31,20 +37,36 @@ function bareWords(value: LeverValue | undefined): string {
       if (mode === RunMode.PAUSE) return bySystem ? "Stop by the system" : "Pause";
       return "Resume";
     }
-    case "speed": {
-      const speed = value.value.value.itemsPerSecond;
-      return speed === undefined ? "Speed unlimited" : `Speed ${plain(rate(speed))}`;
-    }
-    case "logLevel": {
-      const { level, verbosity } = value.value.value;
-      return `Log level ${verbosity === undefined ? (LevelSchema.value[level]?.localName ?? String(level)) : `of verbosity ${verbosity}`}`;
-    }
+    case "speed":
+      return `Speed ${settingWords(value)}`;
+    case "logLevel":
+      return `Log level ${settingWords(value)}`;
     case "priority":
-      return `Priority ${value.value.value.priority}`;
+      return `Priority ${settingWords(value)}`;
     case "parameters":
       return "Parameters";
     default:
       return "A command that names no lever";
+  }
+}
+
+/** What a lever with one value is set to: '40 /s', 'DEBUG', '50'; empty for others. */
+function settingWords({ value }: LeverValue): string {
+  switch (value.case) {
+    case "speed": {
+      const speed = value.value.itemsPerSecond;
+      return speed === undefined ? "unlimited" : plain(rate(speed));
+    }
+    case "logLevel": {
+      const { level, verbosity } = value.value;
+      return verbosity === undefined
+        ? (LevelSchema.value[level]?.localName ?? String(level))
+        : `of verbosity ${verbosity}`;
+    }
+    case "priority":
+      return String(value.value.priority);
+    default:
+      return "";
   }
 }
 
@@ -135,6 +157,43 @@ export function entryWords(entry: JobEntry, before: JobRecord | undefined): { wo
     default:
       return say("Something that this server does not know");
   }
+}
+
+/** The values that an entry of a job set, in words, for who has read {@link entryWords}; empty where there are none. */
+export function entryValues({ cause, record }: JobEntry, before: JobRecord | undefined): string {
+  switch (cause.case) {
+    case "started":
+      return clip(
+        parameterChanges({}, parametersOf(parametersIn(record)))
+          .map(({ name, after }) => `${name} ${valueWords(after)}`)
+          .join(", "),
+        longestValues,
+      );
+    case "retry":
+      if (!cause.value.parametersChanged) return "";
+      return clip(changedWords(parametersIn(before), parametersIn(record)), longestValues);
+    case "command": {
+      const { action, generation } = cause.value;
+      if (action.case !== "set") return "";
+      const was = record?.receipts.find((receipt) => receipt.generation === generation)?.before;
+      if (action.value.value.case === "parameters") return clip(changedWords(was, action.value), longestValues);
+      const before = was ? settingWords(was) : "";
+      return before === "" || before === settingWords(action.value) ? "" : `before ${before}`;
+    }
+    default:
+      return "";
+  }
+}
+
+function parametersIn(record: JobRecord | undefined): LeverValue | undefined {
+  return settingOf(record?.spec, "parameters")?.value;
+}
+
+/** 'times 3 → 5, path – → /x' */
+function changedWords(before: LeverValue | undefined, after: LeverValue | undefined): string {
+  return parameterChanges(parametersOf(before), parametersOf(after))
+    .map(({ name, before: was, after: is }) => `${name} ${valueWords(was)} → ${valueWords(is)}`)
+    .join(", ");
 }
 
 /** What is new in a report: the whole state travels each time. */

@@ -1,10 +1,9 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { isObject } from "@signalbox/protocol/parameters";
 
 // Looking into JSON that may be anything.
 
-export function isObject(value: JsonValue | undefined): value is JsonObject {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
-}
+export { isObject };
 
 /** The value if it is an object, else an empty one. */
 export function object(value: JsonValue | undefined): JsonObject {

@@ -181,6 +181,7 @@ function columns(out: Output): Column<AuditRow>[] {
       cell: ({ words, repeated }) => sanitise(repeated > 0 ? `${words} (and ${repeated} more)` : words),
       shrinkTo: 16,
     },
+    { title: "VALUES", cell: ({ values }) => sanitise(values), shrinkTo: 10 },
     { title: "JOB", cell: ({ jobId, jobName }) => sanitise(jobName || jobId), shrinkTo: 10 },
     {
       title: "OUTCOME",
