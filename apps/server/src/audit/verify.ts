@@ -139,6 +139,7 @@ class Verification {
     }
     if (this.#signal.aborted) return;
     fault = fault ? await this.#placed(topic, fault) : this.#end(last, from, anchors[next]);
+    if (fault && topic === auditTopic) fault = (await this.#begunAnew(anchors[0])) ?? fault;
     // What was emptied looks like an entry of a time without chains.
     if (!fault) this.#unchained += chain.unchained;
     // Of `audit` it is the note of where it ended, which is no anchor.
@@ -168,6 +169,17 @@ class Verification {
     return {
       position,
       words: `Entry ${position} is not the one that was there at ${when}: it, or one before it, was changed.`,
+    };
+  }
+
+  /** The fault of an audit that was removed, and of which a server has begun another one; undefined if it is the same. */
+  async #begunAnew(noted: Anchor | undefined): Promise<ChainFault | undefined> {
+    const [first] = await this.#journal.read(auditTopic, 0, { maxEntries: 1 });
+    const begunAt = first ? timeOf(first.data) : undefined;
+    if (!noted || begunAt === undefined || begunAt <= noted.at) return undefined;
+    return {
+      position: 0,
+      words: `All that was there is missing: at ${moment(noted.at)} it went up to entry ${noted.position}, and what is there now begins at ${moment(begunAt)}.`,
     };
   }
 
@@ -221,6 +233,15 @@ class Verification {
         anchors.length > mostAnchors ? anchors.filter((_, i) => i % 2 === 1 || i === anchors.length - 1) : anchors,
       );
     }
+    return undefined;
+  }
+}
+
+/** When an entry of the audit was written; undefined if it cannot be read. */
+function timeOf(data: Uint8Array): number | undefined {
+  try {
+    return Number(fromBinary(AuditEntrySchema, data).atUs);
+  } catch {
     return undefined;
   }
 }
