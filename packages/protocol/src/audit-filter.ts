@@ -23,6 +23,18 @@ function actorKindWord(kind: ActorKind): string {
   return actorKinds.get(kind) ?? "";
 }
 
+/** The parameters that {@link readAuditFilter} reads. */
+export const auditFilterNames: ReadonlySet<string> = new Set([
+  "job",
+  "actor",
+  "by",
+  "kind",
+  "refused",
+  "from",
+  "until",
+  "text",
+]);
+
 /**
  * Reads a filter: `job`, `actor`, `by` and `kind` (words, may be repeated), `refused` (`yes` or `no`), `from` and `until` (ISO 8601), `text`.
  * `wrong` names the parameters that make no sense, which are left out; others are not looked at.

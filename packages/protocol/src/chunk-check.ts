@@ -14,7 +14,7 @@ const maxTimeUs = 253_402_300_800_000_000n / 32n;
 export function chunkFault(body: ChunkBody): string | undefined {
   const { lineCount, timeDeltaUs, length, lineFlags, blob, attributes } = body;
   if (body.firstLine < 1n || body.firstLine > BigInt(maxLine) - BigInt(lineCount))
-    return `first_line is ${body.firstLine}, not 1 or more`;
+    return `first_line is ${body.firstLine}, not 1 to ${maxLine} less line_count`;
   if (lineCount < 1) return "line_count is 0";
   if (timeDeltaUs.length !== lineCount) return `time_delta_us has ${timeDeltaUs.length} entries for ${lineCount} lines`;
   if (length.length !== lineCount) return `length has ${length.length} entries for ${lineCount} lines`;

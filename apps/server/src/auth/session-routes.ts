@@ -5,6 +5,7 @@ import type { Authenticate } from "./authenticate.ts";
 import type { AtTheDoor } from "./caller.ts";
 import type { LoginCodes } from "./login-codes.ts";
 import type { SessionCookie } from "./session-cookie.ts";
+import { stranger } from "./stranger.ts";
 
 /** What signing in and out needs. */
 export interface SessionRoutesOptions {
@@ -69,9 +70,9 @@ export function sessionRoutes(app: FastifyInstance, options: SessionRoutesOption
   app.post("/auth/link", async (request, reply) => {
     const caller = authenticateToken(request.headers, request.ip);
     if (!caller) {
-      const words = request.headers.authorization === undefined ? "no token" : "wrong token";
+      const { words, message } = stranger(request.headers.authorization !== undefined, false);
       atTheDoor?.({ words, refused: true, address: request.ip });
-      return reply.code(401).header("www-authenticate", "Bearer").send({ error: "The token is missing or wrong." });
+      return reply.code(401).header("www-authenticate", "Bearer").send({ error: message });
     }
     atTheDoor?.({ words: "made a link", refused: false, caller, address: request.ip });
     return { url: loginLink(origin(), codes.issue()) };

@@ -1,6 +1,12 @@
 import { Readable } from "node:stream";
 import { toJsonString } from "@bufbuild/protobuf";
-import { AuditRowSchema, readAuditFilter, type AuditFilter, type AuditRow } from "@signalbox/protocol";
+import {
+  AuditRowSchema,
+  auditFilterNames,
+  readAuditFilter,
+  type AuditFilter,
+  type AuditRow,
+} from "@signalbox/protocol";
 import type { FastifyInstance } from "fastify";
 import { Refused } from "../refused.ts";
 
@@ -13,7 +19,10 @@ export type ReadAudit = (filter: AuditFilter, signal: AbortSignal) => AsyncItera
  */
 export function auditExportRoute(app: FastifyInstance, readAudit: ReadAudit): void {
   app.get("/audit.ndjson", { exposeHeadRoute: false }, async (request, reply) => {
-    const { filter, wrong } = readAuditFilter(new URL(request.url, "http://signalbox").searchParams);
+    const query = new URL(request.url, "http://signalbox").searchParams;
+    const { filter, wrong } = readAuditFilter(query);
+    // A condition that is misspelt would let everything into the file.
+    wrong.push(...[...query.keys()].filter((name) => !auditFilterNames.has(name)));
     if (wrong.length > 0)
       return reply.code(400).send({ error: `The filter makes no sense: ${[...new Set(wrong)].join(", ")}.` });
     const gone = new AbortController();

@@ -9,12 +9,27 @@ import { contentSecurityPolicy } from "./security-headers.ts";
 const codeOf = (error: unknown) => ConnectError.from(error).code;
 const rpcPath = "/signalbox.v1.JobService/ListJobs";
 
-test("an RPC without, or with a wrong, token is refused as UNAUTHENTICATED", async () => {
+test("an RPC without, or with a wrong, token is refused as UNAUTHENTICATED, and told which it is", async () => {
   const { url } = await startOperatorListener();
-  for (const headers of [{}, { authorization: "Bearer wrong" }, { authorization: `Basic ${bearer.authorization}` }]) {
-    const client = createClient(JobService, grpcWeb(url, headers as Record<string, string>));
-    await expect(client.listJobs({}).catch(codeOf)).resolves.toBe(Code.Unauthenticated);
-  }
+  const call = async (headers: Record<string, string>) => {
+    const refused = ConnectError.from(
+      await createClient(JobService, grpcWeb(url, headers))
+        .listJobs({})
+        .catch((error: unknown) => error),
+    );
+    expect(refused.code).toBe(Code.Unauthenticated);
+    return refused.rawMessage;
+  };
+  expect(await call({})).toContain("Sign in, or send the token");
+  for (const authorization of ["Bearer wrong", `Basic ${bearer.authorization}`])
+    expect(await call({ authorization })).toContain("This token is not the server's");
+});
+
+test("an export of the audit with a condition that there is not is refused: it would hold everything", async () => {
+  const { url } = await startOperatorListener();
+  const answer = await ask(url, "/audit.ndjson?acter=ana&text=x", { headers: bearer });
+  expect([answer.status, answer.body]).toEqual([400, expect.stringContaining("makes no sense: acter.")]);
+  expect((await ask(url, "/audit.ndjson?actor=ana&text=x&refused=no", { headers: bearer })).status).toBe(200);
 });
 
 test("a token in the URL is no token", async () => {

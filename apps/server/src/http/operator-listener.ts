@@ -15,6 +15,7 @@ import {
 import type { Authenticate } from "../auth/authenticate.ts";
 import type { LoginCodes } from "../auth/login-codes.ts";
 import type { SessionCookie } from "../auth/session-cookie.ts";
+import { stranger } from "../auth/stranger.ts";
 import { sessionRoutes } from "../auth/session-routes.ts";
 import type { ListenAt } from "../config.ts";
 import type { Logger } from "../logger.ts";
@@ -178,10 +179,10 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
       void own.register(async (signedIn) => {
         signedIn.addHook("onRequest", async (request, reply) => {
           if (options.authenticate(request.headers, request.ip)) return;
-          const words = request.headers.authorization === undefined ? "no token" : "wrong token";
+          const { words, message } = stranger(request.headers.authorization !== undefined, true);
           options.atTheDoor?.({ words, refused: true, address: request.ip });
           void reply.header("www-authenticate", "Bearer");
-          return refuse(reply, "not signed in", 401, "Sign in, or send the token: 'authorization: Bearer <token>'.");
+          return refuse(reply, "not signed in", 401, message);
         });
         metricsRoute(signedIn, metrics);
         logDownloadRoute(signedIn, options.readLog);

@@ -11,6 +11,7 @@ import type { Compression } from "@connectrpc/connect/protocol";
 import type { FastifyRequest } from "fastify";
 import type { Authenticate } from "../auth/authenticate.ts";
 import { addressKey, callerKey, type AtTheDoor } from "../auth/caller.ts";
+import { stranger } from "../auth/stranger.ts";
 import { connectionKey, connectionOf } from "./connection-key.ts";
 import { maxTimeoutMs } from "./long-deadlines.ts";
 import type { Metrics } from "./metrics.ts";
@@ -67,10 +68,9 @@ export function createRpcOptions(
       requestGate: ({ service, values, requestHeader, responseHeader, timeoutMs }: HandlerContext) => {
         if (shutdown.signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
         if (values.get(callerKey) === undefined && !options.openServices?.has(service.typeName)) {
-          const words = requestHeader.has("authorization") ? "wrong token" : "no token";
+          const { words, message } = stranger(requestHeader.has("authorization"), listener === "operator");
           options.atTheDoor?.({ words, refused: true, address: values.get(addressKey) });
-          const how = listener === "operator" ? "Sign in, or send" : "Send";
-          refuse("not signed in", `${how} the token: 'authorization: Bearer <token>'.`, Code.Unauthenticated);
+          refuse("not signed in", message, Code.Unauthenticated);
         }
         // The library would begin to work: its timer has not run out yet.
         if ((timeoutMs() ?? 1) <= 0) throw new ConnectError("The deadline had passed already.", Code.DeadlineExceeded);
