@@ -427,7 +427,7 @@ export function createProgram(version: string, run: ProgramRun): Command {
       .addOption(new Option("--by <kind...>", "only by these kinds of actors").choices(actorChoices))
       .addOption(new Option("--kind <kind...>", "only these kinds of rows").choices(auditChoices))
       .option("--refused", "only what was refused")
-      .option("--text <text>", "only rows in whose words, job name or job id this text is")
+      .option("--text <text>", "only rows in whose words, values, reason, job name or job id this text is")
       .option("--since <time>", "not before: 10m, 2h (so long ago) or 2026-11-21T18:00")
       .option("--until <time>", "before this time")
       .option("--limit <number>", "the newest so many; 0: all", wholeNumber, 100)
