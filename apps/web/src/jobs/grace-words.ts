@@ -1,4 +1,7 @@
-import type { JobType } from "@signalbox/protocol";
+import type { JobRecord, JobType } from "@signalbox/protocol";
+import { duration } from "../ui/format.ts";
+import { graceMs } from "./commands.svelte.ts";
+import { currentAttempt } from "./job-state.ts";
 
 /** The types of the programs that a worker supervises, by the names they have unless somebody chooses others. */
 const programs: ReadonlySet<string> = new Set(["run", "command"]);
@@ -10,4 +13,15 @@ const programs: ReadonlySet<string> = new Set(["run", "command"]);
 export function afterGrace(type: JobType | undefined): string {
   if (type && !type.systemStop) return "given up";
   return type && programs.has(type.name) ? "killed" : "killed or given up";
+}
+
+/** What a cancel does, step by step. */
+export function whatCancelDoes(job: JobRecord, type: JobType | undefined): string {
+  if (!currentAttempt(job)) return "waits: nothing runs yet";
+  return `${duration(graceMs)} to end by itself, then ${afterGrace(type)}`;
+}
+
+/** What can be done about a cancel that counts down, and what it will do. */
+export function heldWords(job: JobRecord, type: JobType | undefined): string {
+  return `press again: at once · ${whatCancelDoes(job, type)}`;
 }
