@@ -134,6 +134,11 @@ export class Commands {
     return this.#cancels.get(jobId)?.atMs;
   }
 
+  /** The jobs whose cancel can still be taken back, the newest last. */
+  get held(): readonly string[] {
+    return [...this.#cancels.keys()];
+  }
+
   pause(jobId: string): void {
     void this.#set(jobId, run(RunMode.PAUSE));
   }
@@ -185,6 +190,12 @@ export class Commands {
   /** Takes a counting cancel back: nothing was sent. */
   keep(jobId: string): void {
     this.#endCountdown(jobId);
+  }
+
+  /** Takes the newest counting cancel back, if there is one. */
+  keepNewest(): void {
+    const newest = this.held.at(-1);
+    if (newest !== undefined) this.keep(newest);
   }
 
   /** Shortens the grace of a cancel to nothing. */

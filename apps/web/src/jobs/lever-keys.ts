@@ -40,7 +40,8 @@ export function leverKeys(on: LeverKeysOn, commands: Commands): KeyMap {
     c: act((job) => wantedRun(job) !== RunMode.CANCEL && commands.cancel(job.id)),
     z: () => {
       const job = on.job();
-      if (job) commands.keep(job.id);
+      if (job && commands.cancelAtMs(job.id) !== undefined) commands.keep(job.id);
+      else commands.keepNewest();
     },
     "+": speedBy(1),
     "=": speedBy(1),

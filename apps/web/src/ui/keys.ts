@@ -22,6 +22,16 @@ export function keyAction(event: KeyboardEvent, keys: KeyMap): (() => void) | un
   return keys[event.key];
 }
 
+/**
+ * Whether Enter is pressed, and meant for what counts down: wherever the focus is, but not where something is typed or chosen, and not on the
+ * way back, which is marked with `data-undo`.
+ */
+export function isForHeld(event: KeyboardEvent): boolean {
+  const { key, target } = event;
+  if (key !== "Enter" || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return false;
+  return !isTyping(target) && !(target instanceof Element && target.closest("[data-undo], [role=menu]"));
+}
+
 /** Does what a pressed key stands for, and keeps the browser from doing something else with it. */
 export function pressKey(event: KeyboardEvent, keys: KeyMap): void {
   const act = keyAction(event, keys);
