@@ -147,6 +147,18 @@ for (const [name, arrange] of Object.entries(states)) {
 
 test("a page whose link was used up says so and names the fix", async ({ signalbox, page }) => {
   await page.goto(`${signalbox.origin}/#code=used-up`);
+  await expect(page.getByRole("heading", { name: "This link is used up or has expired" })).toBeVisible();
   await expect(page.getByText("npm run link")).toBeVisible();
   expect(await seriousFaults(page)).toEqual([]);
+});
+
+test("a page without a link says that nobody is signed in, and a link that is pasted into its tab opens it", async ({
+  signalbox,
+  page,
+}) => {
+  await page.goto(signalbox.origin);
+  await expect(page.getByRole("heading", { name: "This browser is not signed in" })).toBeVisible();
+  expect(await seriousFaults(page)).toEqual([]);
+  // Only the fragment changes: the browser loads nothing by itself.
+  await signalbox.open(page);
 });

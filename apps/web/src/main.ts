@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-web";
 import { mount } from "svelte";
 import App from "./App.svelte";
-import { Session } from "./auth/session.svelte.ts";
+import { linkCode, Session } from "./auth/session.svelte.ts";
 import { watchSession } from "./live/live.svelte.ts";
 import "./ui/tokens.css";
 import "./ui/base.css";
@@ -18,6 +18,10 @@ const transport = createGrpcWebTransport({
   ],
 });
 
+// A link that is opened in a tab that is here already changes the fragment alone: the page begins anew with it.
+window.addEventListener("hashchange", () => {
+  if (linkCode() !== undefined) location.reload();
+});
 try {
   await session.begin();
 } catch {

@@ -3,6 +3,7 @@ export class Session {
   #state = $state.raw<"asking" | "open" | "refused">("asking");
   #name = $state.raw("");
   #command = $state.raw("signalbox");
+  #linkTried = $state.raw(false);
 
   get state(): "asking" | "open" | "refused" {
     return this.#state;
@@ -18,15 +19,21 @@ export class Session {
     return this.#command;
   }
 
+  /** Whether the server was asked to redeem a link; it may have been refused. */
+  get linkTried(): boolean {
+    return this.#linkTried;
+  }
+
   /**
    * Redeems the one-time code in the URL's fragment, if there is one, and asks who is signed in. The code is taken out of the URL in
    * any case: it works once.
    */
   async begin(): Promise<void> {
-    const code = /^#code=([A-Za-z0-9_-]+)$/.exec(location.hash)?.[1];
+    const code = linkCode();
     if (code !== undefined) {
       history.replaceState(null, "", location.pathname + location.search);
       const answer = await post("/auth/session", { code });
+      this.#linkTried = true;
       // An old link is no harm to somebody who is signed in already, so the session decides, not the code.
       if (answer === 429) throw new Error("too many tries");
     }
@@ -51,6 +58,11 @@ export class Session {
   refuse(): void {
     this.#state = "refused";
   }
+}
+
+/** The one-time code that the URL brings along, if there is one. */
+export function linkCode(): string | undefined {
+  return /^#code=([A-Za-z0-9_-]+)$/.exec(location.hash)?.[1];
 }
 
 async function post(path: string, body: unknown): Promise<number> {
