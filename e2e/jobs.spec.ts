@@ -44,7 +44,9 @@ test("a cancel of many is held where all see it: one undoes it, then it is given
   };
 
   await ask();
-  for (const each of [page, other]) await expect(strip(each)).toContainText("cancels 3 jobs in");
+  // Who gave it was told how many it will change; to others it says how many it can be.
+  await expect(strip(page)).toContainText("cancels 2 of 3 jobs in");
+  await expect(strip(other)).toContainText("cancels up to 3 jobs in");
   await strip(other).getByRole("button", { name: "Undo" }).click();
   for (const each of [page, other]) await expect(strip(each)).toContainText("no job has noticed");
   const { record } = await signalbox.job(one);

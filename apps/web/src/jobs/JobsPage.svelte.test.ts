@@ -214,7 +214,7 @@ describe("a selection", () => {
     ]);
     expect(words(sheet)).toContain("Held for 5 s: everybody sees it and can undo it.");
     await userEvent.click(button(/^Cancel 2.jobs$/, sheet ?? document));
-    await until(() => strips()[0]?.startsWith("Held ana cancels 3 jobs in") === true);
+    await until(() => strips()[0]?.startsWith("Held ana cancels 2 of 3 jobs in") === true);
     expect(document.querySelector("dialog")).toBeNull();
     expect(room.bulksStarted[0]?.holdMs).toBe(5_000);
 
@@ -244,7 +244,7 @@ describe("a selection", () => {
   test("others see what is held, and one that ended before they came is not shown", async () => {
     const others = { actor: { name: "raj" }, command: plainCommand("retry"), jobsTotal: 40, createdAtUs: nowUs() };
     room.setBulk({ ...others, id: "b-2", state: BulkState.HELD, heldUntilUs: nowUs() + 60_000_000n });
-    await until(() => strips()[0]?.includes("raj retries 40 jobs in") === true);
+    await until(() => strips()[0]?.includes("raj retries up to 40 jobs in") === true);
     await userEvent.click(button("Undo"));
     expect(room.bulkCalls).toEqual(["undo b-2"]);
     room.setBulk({ ...others, id: "b-2", state: BulkState.UNDONE, endedAtUs: nowUs(), endedBy: { name: "ana" } });

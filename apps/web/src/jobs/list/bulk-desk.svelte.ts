@@ -37,10 +37,11 @@ export class BulkDesk {
   /** Does a verb, or asks first. */
   do(verb: BulkVerb): void {
     const { jobs } = this;
-    if (!this.#of.isLive() || countVerb(verb, jobs, this.#of.typeOf).touched === 0) return;
+    const { touched } = countVerb(verb, jobs, this.#of.typeOf);
+    if (!this.#of.isLive() || touched === 0) return;
     this.fault = "";
     const jobIds = jobs.map(({ id }) => id);
-    if (verb === "pause" || verb === "resume") void this.#send(verb, jobIds);
+    if (verb === "pause" || verb === "resume") void this.#send(verb, jobIds, touched);
     else this.asking = { verb, jobIds };
   }
 
@@ -57,10 +58,10 @@ export class BulkDesk {
     });
   }
 
-  async #send(verb: "pause" | "resume", jobIds: readonly string[]): Promise<void> {
+  async #send(verb: "pause" | "resume", jobIds: readonly string[], meant: number): Promise<void> {
     try {
       // One is not many: its lever is the way back.
-      await this.#of.bulks.start(jobIds, plainCommand(verb), jobIds.length > 1 ? bulkHoldMs : 0);
+      await this.#of.bulks.start(jobIds, plainCommand(verb), jobIds.length > 1 ? bulkHoldMs : 0, meant);
     } catch (error) {
       this.fault = `${bulkVerbs[verb].notDone}. ${error instanceof Error ? error.message : String(error)}`;
     }

@@ -24,6 +24,8 @@ export class BulkRoom implements Watched {
   readonly #old = new SvelteSet<string>();
   readonly #closed = new SvelteSet<string>();
   readonly #faults = new SvelteMap<string, string>();
+  /** How many jobs were meant to change, of those that this page gave. */
+  readonly #meant = new SvelteMap<string, number>();
   #complete = false;
 
   constructor(client: Client<typeof BulkService>) {
@@ -42,6 +44,11 @@ export class BulkRoom implements Watched {
     return this.#faults.get(bulkId);
   }
 
+  /** How many jobs it was meant to change when it was given, if that was here. */
+  meant(bulkId: string): number | undefined {
+    return this.#meant.get(bulkId);
+  }
+
   /** Has one that ended out of sight, on this page. */
   close(bulkId: string): void {
     this.#closed.add(bulkId);
@@ -56,13 +63,24 @@ export class BulkRoom implements Watched {
     }
   }
 
-  /** Gives a command to many jobs after a time in which everybody can undo it. Rejects with the reason. */
-  async start(jobIds: readonly string[], command: BulkCommand, holdMs: number): Promise<BulkRecord | undefined> {
+  /**
+   * Gives a command to many jobs after a time in which everybody can undo it; `meant` is how many of them it was said to change. Rejects with
+   * the reason.
+   */
+  async start(
+    jobIds: readonly string[],
+    command: BulkCommand,
+    holdMs: number,
+    meant: number,
+  ): Promise<BulkRecord | undefined> {
     try {
       const { bulk } = await this.#client.startBulk({
         ...{ requestId: crypto.randomUUID(), selection: selectionOf(jobIds), command, holdMs },
       });
-      if (bulk) this.#learn(bulk);
+      if (bulk) {
+        this.#meant.set(bulk.id, meant);
+        this.#learn(bulk);
+      }
       return bulk;
     } catch (error) {
       throw new Error(refusalText(error), { cause: error });

@@ -71,9 +71,13 @@ test("commands to many say who, what, how far, and what became of each", () => {
     const next = { ...bulk, ...now };
     return `${bulkTitle(next)}: ${bulkProgress(next, 5_000)}`.replaceAll("\u00a0", " ");
   };
-  expect(say({})).toBe("ana cancels 1,204 jobs: in 5 s");
+  expect(say({})).toBe("ana cancels up to 1,204 jobs: in 5 s");
+  expect([bulkTitle(bulk, 1200), bulkTitle(bulk, 1204)].map((text) => text.replaceAll("\u00a0", " "))).toEqual([
+    "ana cancels 1,200 of 1,204 jobs",
+    "ana cancels 1,204 jobs",
+  ]);
   expect(say({ state: BulkState.RUNNING, accepted: 300, skipped: 40 })).toBe(
-    "ana cancels 1,204 jobs: 340 of 1,204 · 40 skipped",
+    "ana cancels up to 1,204 jobs: 340 of 1,204 · 40 skipped",
   );
   expect(say({ state: BulkState.DONE, accepted: 1200, skipped: 3, refused: 1 })).toBe(
     "Cancel of 1,204 jobs by ana: accepted by 1,200 of 1,204 · 3 skipped · 1 refused",

@@ -11,13 +11,18 @@ export function bulkVerb(bulk: BulkRecord): string {
   return verb ? bulkVerbs[verb].verb : "Command";
 }
 
-/** `ana cancels 12 jobs`; when that is over, `Cancel of 12 jobs by ana`. */
-export function bulkTitle(bulk: BulkRecord): string {
+/**
+ * `ana cancels 10 of 12 jobs`, where it is known how many are `meant` to change, else `ana cancels up to 12 jobs`: those that stand so already
+ * are skipped. When that is over, `Cancel of 12 jobs by ana`.
+ */
+export function bulkTitle(bulk: BulkRecord, meant?: number): string {
   const verb = verbOf(bulk.command);
   const who = bulk.actor?.name || "Somebody";
   if (bulk.state !== BulkState.HELD && bulk.state !== BulkState.RUNNING)
     return `${bulkVerb(bulk)} of ${plural(bulk.jobsTotal, "job")} by ${who}`;
-  return `${who} ${verb ? bulkVerbs[verb].doing : "commands"} ${plural(bulk.jobsTotal, "job")}`;
+  const all = plural(bulk.jobsTotal, "job");
+  const jobs = meant === undefined ? `up to ${all}` : meant < bulk.jobsTotal ? `${exact(meant)} of ${all}` : all;
+  return `${who} ${verb ? bulkVerbs[verb].doing : "commands"} ${jobs}`;
 }
 
 /** How it stands, in a lamp. */
