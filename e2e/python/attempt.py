@@ -290,11 +290,11 @@ class Attempt:
 
     def _obey_run(self, setting: job_pb2.LeverSetting) -> None:
         run = setting.value.run
-        if run.mode == RUN_MODE_CANCEL:
+        if self._cancel and (run.mode != RUN_MODE_CANCEL or run.grace_ms > self._cancel[0].value.run.grace_ms):
+            self._levers.reject("run", "cancelling")
+        elif run.mode == RUN_MODE_CANCEL:
             self._cancel = (setting, self._cancel[1] if self._cancel else self._cut_line())
             self.stop(Canceled(run.reason or "canceled"), run.grace_ms / 1000)
-        elif self._cancel:
-            self._levers.reject("run", "cancelling")
         elif self._started and not self._stands and run.mode != RUN_MODE_PAUSE:
             self._levers.apply("run")
 

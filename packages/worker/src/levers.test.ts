@@ -169,9 +169,23 @@ describe("the levers of an attempt", () => {
     expect(words(all.reports())).toEqual(["run 2 applied", "run 3 rejected cancelling"]);
     expect(all.run.shallStand).toBe(false);
     all.receive(spec(setting(4, run(RunMode.CANCEL, 9000, "later"))));
+    expect(words(all.reports())).toEqual(["run 2 applied", "run 4 rejected cancelling"]);
     all.receive(spec(setting(5, run(RunMode.CANCEL, 100, "sooner"))));
     expect(words(all.reports())).toEqual(["run 5 applied"]);
     expect(events.filter((event) => event.startsWith("cancel"))).toEqual(["cancel 5000 enough", "cancel 100 sooner"]);
+  });
+
+  test("a cancel with more grace than the one that stands is refused, and the server's putting it back changes nothing", () => {
+    const all = levers();
+    all.receive(spec(running));
+    all.receive(spec(setting(2, run(RunMode.CANCEL, 6000, "enough"))));
+    nowMs = 1000;
+    all.receive(spec(setting(3, run(RunMode.CANCEL, 30_000, "later"))));
+    expect(words(all.reports())).toEqual(["run 2 applied", "run 3 rejected cancelling"]);
+    all.receive(spec(setting(4, run(RunMode.CANCEL, 6000, "enough"))));
+    expect(words(all.reports())).toEqual(["run 4 applied"]);
+    expect(events.filter((event) => event.startsWith("cancel"))).toEqual(["cancel 6000 enough"]);
+    expect(all.run.cancel).toMatchObject({ graceMs: 5000 });
   });
 
   test("a cancel takes effect when the attempt ends by it, at the line where the job was told", () => {

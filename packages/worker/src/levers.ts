@@ -137,9 +137,8 @@ export class Levers {
     const { value } = wanted;
     switch (value.case) {
       case "run":
-        if (value.value.mode === RunMode.CANCEL) return undefined;
-        if (this.run.isCancelled) return "cancelling";
-        if (value.value.mode === RunMode.RUN) return undefined;
+        if (this.run.isCancelled) return this.run.faultAfterCancel(value.value);
+        if (value.value.mode === RunMode.CANCEL || value.value.mode === RunMode.RUN) return undefined;
         if (value.value.mode === RunMode.UNSPECIFIED) return "the run lever has no such position";
         if (!this.offers("run")) return `jobs of type ${this.#type} cannot be paused`;
         return isBySystem(wanted) && !this.#systemStop

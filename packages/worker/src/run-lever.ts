@@ -21,8 +21,8 @@ export type RunHandler = "pause" | "resume" | "stop" | "go";
  * (`done`, `refused`). What is asked meanwhile waits, newest only. A job with safe points may have handlers besides by which the system
  * stops it at once: what they have stopped stands, whether it has come to a safe point or not, until they let it go.
  *
- * CANCEL latches: after it RUN and PAUSE are refused, another CANCEL can only shorten the grace, and what a handler still does changes
- * nothing. It is in effect when the attempt ends by it (`cancelTookEffect`).
+ * CANCEL latches: after it RUN, PAUSE and a CANCEL with more grace are refused, another CANCEL can only shorten the grace, and what a
+ * handler still does changes nothing. It is in effect when the attempt ends by it (`cancelTookEffect`).
  */
 export class RunLever {
   readonly #word: LeverWord;
@@ -76,6 +76,14 @@ export class RunLever {
     };
   }
 
+  /** Why a value comes too late: a cancel was received, and it is none or would give more grace; undefined if it does not. */
+  faultAfterCancel(value: RunValue): "cancelling" | undefined {
+    const standing = this.#cancel?.setting.value?.value;
+    if (standing?.case !== "run") return undefined;
+    const mayShorten = value.mode === RunMode.CANCEL && value.graceMs <= standing.value.graceMs;
+    return mayShorten ? undefined : "cancelling";
+  }
+
   /** Takes a value that has no fault, or the end of a hold. */
   want(wish: Wish): void {
     const value = wish.setting.value?.value;
@@ -91,7 +99,7 @@ export class RunLever {
     this.#effects.run();
   }
 
-  /** A RUN or PAUSE came after CANCEL. */
+  /** The value has a fault, as one has that comes after CANCEL and does not shorten its grace. */
   refuse(setting: LeverSetting, reason: string): void {
     if (this.#cancel) this.cancelTookEffect();
     this.#word.reject(setting, reason);

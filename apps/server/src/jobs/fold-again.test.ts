@@ -37,7 +37,8 @@ const worker = { workerId: "w", incarnation: "i".repeat(16), metadata: {}, clock
 /** A moment, microseconds. */
 const at = (seconds: number) => 1_000_000_000 + seconds * 1_000_000;
 
-const run = (mode: RunMode): LeverValue => create(LeverValueSchema, { value: { case: "run", value: { mode } } });
+const run = (mode: RunMode, graceMs = 0): LeverValue =>
+  create(LeverValueSchema, { value: { case: "run", value: { mode, graceMs } } });
 const parameters = (of: object): LeverValue =>
   create(LeverValueSchema, { value: { case: "parameters", value: { parameters: { ...of } } } });
 
@@ -232,6 +233,13 @@ describe("an attempt with a deadline", () => {
     const record = overdue(begun(started({ deadline, retry: { mostAttempts: 2 } }), at(0)), at(10));
     const after = set(record, run(RunMode.CANCEL), at(11));
     expect(report(after, at(12), { end: EndOutcome.CANCELED }).state).toBe(JobState.CANCELED);
+  });
+
+  test("is canceled by a person whatever grace that gives: it ends when the server's cancel would have ended it", () => {
+    const asked = overdue(begun(started({ deadline, retry: { mostAttempts: 2 } }), at(0)), at(10));
+    const canceled = set(report(asked, at(11), {}), run(RunMode.CANCEL, 60_000), at(14));
+    expect(settingOf(canceled.spec, "run")?.value).toEqual(run(RunMode.CANCEL, 7_000));
+    expect(report(canceled, at(15), { end: EndOutcome.CANCELED }).state).toBe(JobState.CANCELED);
   });
 
   test("goes on when a person takes the server's cancel back", () => {

@@ -18,6 +18,7 @@ import { Refused } from "../refused.ts";
 import { begin, hasEnded, isCancel, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
 import { foldGiveUp } from "./job-fold.ts";
 import { checkHold, checkLeverValue, giveBack, leverOf, setLever, settingOf, type Lever, restValue } from "./levers.ts";
+import { withinFirstGrace } from "./second-cancel.ts";
 
 // Commands: what is asked of a job, and what becomes of it when nobody carries it out. See job-fold.ts for the rules of all folds.
 
@@ -60,14 +61,14 @@ export function foldCommand(
 function foldSet(
   before: JobRecord,
   command: Command,
-  value: LeverValue,
+  asked: LeverValue,
   actor: Actor,
   requestId: string,
   now: number,
 ): { record: JobRecord; generation: bigint } {
-  const lever = leverOf(value);
-  checkLeverValue(value);
-  checkHold(value, command.hold);
+  const lever = leverOf(asked);
+  checkLeverValue(asked);
+  checkHold(asked, command.hold);
   if (hasEnded(before))
     throw new Refused(
       "wrong-state",
@@ -84,6 +85,7 @@ function foldSet(
       "invalid",
       `deliver_within_ms is ${command.deliverWithinMs}, at most ${longestWaitMs} are allowed.`,
     );
+  const value = withinFirstGrace(before, asked, now);
   checkOpen(before, value);
   const record = begin(before);
   const spec = (record.spec ??= create(JobSpecSchema));

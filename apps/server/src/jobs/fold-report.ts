@@ -22,6 +22,7 @@ import {
   begin,
   decideReceipts,
   endJob,
+  graceOf,
   hasEnded,
   heardEnd,
   isLatched,
@@ -159,14 +160,15 @@ function foldLever(record: JobRecord, attempt: Attempt, report: LeverReport, at:
 function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report: LeverReport, at: bigint): boolean {
   const { generation, reason, atLine } = report;
   const command = record.receipts.find((each) => each.generation === generation && leverOf(each.value) === lever);
-  const latched = record.receipts.findLast((each) => each.generation < generation && isLatched(each, reason));
+  const latched = latchedBefore(record, generation, reason);
   const place = { attempt: attempt.number, atLine };
   const decided = decideReceipts(record, lever, generation, ReceiptState.REJECTED, reason, at, place);
   const setting = settingOf(record.spec, lever);
   if (!record.spec || setting?.generation !== generation) return decided;
 
   const inEffect = attempt.levers.find((each) => each.value?.value.case === lever);
-  const latch = lever === "run" ? latched?.value : undefined;
+  const isSooner = (graceOf(inEffect?.value) ?? Infinity) < (graceOf(latched?.value) ?? Infinity);
+  const latch = lever === "run" && !isSooner ? latched?.value : undefined;
   // It was taken back too late: it stands.
   if (latch && latched) latched.supersededBy = 0n;
   const back = latch ?? inEffect?.value;
@@ -192,6 +194,17 @@ function foldRejection(record: JobRecord, attempt: Attempt, lever: Lever, report
     endJob(record, JobState.FAILED, attempt.end.reason, Number(at));
   }
   return true;
+}
+
+/** The cancel that the worker has, of those before a generation: the first one, unless a later one gives no more grace. */
+function latchedBefore({ receipts }: JobRecord, generation: bigint, reason: string): Receipt | undefined {
+  let latched: Receipt | undefined;
+  for (const receipt of receipts) {
+    const graceMs = graceOf(receipt.value);
+    if (graceMs === undefined || receipt.generation >= generation || !isLatched(receipt, reason)) continue;
+    if (graceMs <= (graceOf(latched?.value) ?? Infinity)) latched = receipt;
+  }
+  return latched;
 }
 
 /** How long the value in effect holds: the first command after it has that, if it stood on it. */

@@ -33,7 +33,8 @@ import { leverOf, settingOf, wantedRun } from "./levers.ts";
 const operator = create(ActorSchema, { kind: ActorKind.OPERATOR, name: "operator" });
 const worker = { workerId: "w", incarnation: "i".repeat(16), metadata: {}, clockOffsetUs: 0 };
 
-const run = (mode: RunMode): LeverValue => create(LeverValueSchema, { value: { case: "run", value: { mode } } });
+const run = (mode: RunMode, graceMs = 0): LeverValue =>
+  create(LeverValueSchema, { value: { case: "run", value: { mode, graceMs } } });
 const priority = (value: number): LeverValue =>
   create(LeverValueSchema, { value: { case: "priority", value: { priority: value } } });
 const forMs = (durationMs: bigint, then?: LeverValue): Hold =>
@@ -359,6 +360,45 @@ describe("a job", () => {
     expect(expired?.receipts.at(-1)?.state).toBe(ReceiptState.EXPIRED);
     expect(wantedRun(expired?.spec)).toBe(RunMode.RUN);
     expect(expired?.spec?.generation).toBe(3n);
+  });
+
+  test("that is canceled can be given less time by another cancel, and not more: that is refused and says what stands", () => {
+    const s = 1_000_000;
+    const grace = (record: JobRecord) => settingOf(record.spec, "run")?.value?.value.value;
+    const cancel = (record: JobRecord, ms: number, now: number) => send(record, run(RunMode.CANCEL, ms), now).record;
+    const asked = cancel(running(), 6_000, s);
+    expect(() => cancel(asked, 30_000, 2 * s)).toThrow(
+      "The job is being canceled already by operator, with a grace of 6.0 s. Another cancel can only shorten that, not give 30 s.",
+    );
+    const received = report(asked, {}, 2 * s);
+    expect(() => cancel(received, 30_000, 3 * s)).toThrow(/of 6.0 s, of which 5.0 s are left/);
+    expect(grace(cancel(received, 2_000, 3 * s))).toMatchObject({ graceMs: 2_000 });
+    // Asked for again, or too late to be sooner: it ends when it was to end.
+    const again = cancel(received, 6_000, 3 * s);
+    expect(grace(again)).toMatchObject({ mode: RunMode.CANCEL, graceMs: 5_000 });
+    expect(again.receipts.at(-1)?.value?.value.value).toMatchObject({ graceMs: 5_000 });
+    expect(grace(cancel(report(again, {}, 4 * s), 4_500, 5 * s))).toMatchObject({ graceMs: 3_000 });
+    expect(grace(cancel(received, 4_000, 60 * s))).toMatchObject({ graceMs: 0 });
+  });
+
+  test("whose worker refuses a longer cancel that crossed the first one's way goes back to the first", () => {
+    const first = report(send(running(), run(RunMode.CANCEL, 6_000)).record, {});
+    const withdrawn = { ...first, spec: send(running(), run(RunMode.RUN)).record.spec };
+    const second = send(withdrawn, run(RunMode.CANCEL, 30_000)).record;
+    const generation = second.spec?.generation ?? 0n;
+    const said = create(AttemptReportSchema, {
+      attempt: 1,
+      started: true,
+      receivedGeneration: generation,
+      levers: [
+        { generation: 2n, outcome: LeverOutcome.APPLIED, value: run(RunMode.CANCEL, 6_000) },
+        { generation, outcome: LeverOutcome.REJECTED, reason: "cancelling", value: run(RunMode.CANCEL, 30_000) },
+      ],
+    });
+    const after = foldReport(second, said, 30);
+    expect(settingOf(after?.spec, "run")).toMatchObject({ generation: generation + 1n });
+    expect(settingOf(after?.spec, "run")?.value).toEqual(run(RunMode.CANCEL, 6_000));
+    expect(after?.receipts.map(({ state }) => state)).toEqual([ReceiptState.APPLIED, ReceiptState.REJECTED]);
   });
 
   test("takes a command back that was not delivered, and no other", () => {

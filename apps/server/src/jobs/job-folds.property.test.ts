@@ -33,7 +33,7 @@ import { foldProof, provable, provedCancel } from "./fold-proof.ts";
 import { foldHello } from "./fold-report.ts";
 import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, newRecord } from "./job-fold.ts";
 import { hasEnded, isCancel, isOpen, openAttempt } from "./job-record.ts";
-import { leverOf, settingOf, wantedRun, type Lever } from "./levers.ts";
+import { leverOf, settingOf, type Lever } from "./levers.ts";
 
 // A job and an honest worker, with a wire between them on which words are late, are said twice and are lost; and people, who know nothing
 // of each other. After each step whoever watches the job sees something that may follow on what it has seen.
@@ -43,8 +43,8 @@ const chosen = { workerId: "w", incarnation: "i".repeat(16), metadata: {}, clock
 const levers = ["run", "speed", "parameters"] as const satisfies readonly Lever[];
 
 const value = (value: LeverValue["value"]): LeverValue => create(LeverValueSchema, { value });
-const run = (mode: RunMode) =>
-  value({ case: "run", value: { $typeName: "signalbox.v1.RunValue", mode, graceMs: 0, reason: "", bySystem: false } });
+const run = (mode: RunMode, graceMs = 0) =>
+  value({ case: "run", value: { $typeName: "signalbox.v1.RunValue", mode, graceMs, reason: "", bySystem: false } });
 const speed = (itemsPerSecond: number) =>
   value({ case: "speed", value: { $typeName: "signalbox.v1.SpeedValue", itemsPerSecond } });
 const priority = (priority: number) =>
@@ -272,7 +272,10 @@ const step = fc.oneof(
           weight: 5,
           arbitrary: fc.constantFrom(run(RunMode.RUN), run(RunMode.PAUSE), speed(5), speed(9), priority(3)),
         },
-        { weight: 1, arbitrary: fc.constant(run(RunMode.CANCEL)) },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom(run(RunMode.CANCEL), run(RunMode.CANCEL, 6_000), run(RunMode.CANCEL, 30_000)),
+        },
       ),
       holdMs: fc.constantFrom(undefined, undefined, 20_000n),
       deliverWithinMs: fc.constantFrom(0n, 0n, 5_000n),
@@ -468,7 +471,12 @@ test(
             expect(waiting.filter(({ value, generation }) => leverOf(value) !== "run" || generation > last)).toEqual(
               [],
             );
-            if (world.worker.hasCancel) expect(wantedRun(world.record.spec)).toBe(RunMode.CANCEL);
+            // What is shown of a cancel, its grace too, is what the worker does.
+            if (world.worker.hasCancel)
+              expect(settingOf(world.record.spec, "run")?.value?.value.value).toMatchObject({
+                mode: RunMode.CANCEL,
+                graceMs: world.worker.graceMs,
+              });
             else if (!world.worker.hasCancel)
               for (const each of ["run", "speed"] as const) {
                 const wanted = settingOf(world.record.spec, each);

@@ -182,7 +182,13 @@ export function decideReceipts(
 }
 
 export function isCancel(value: LeverValue | undefined): boolean {
-  return value?.value.case === "run" && value.value.value.mode === RunMode.CANCEL;
+  return graceOf(value) !== undefined;
+}
+
+/** How long a cancel lets the job end by itself, milliseconds; undefined for a value that is no cancel. */
+export function graceOf(value: LeverValue | undefined): number | undefined {
+  const run = value?.value.case === "run" ? value.value.value : undefined;
+  return run?.mode === RunMode.CANCEL ? run.graceMs : undefined;
 }
 
 /** A state in the words that people read. */

@@ -11,6 +11,7 @@ import {
   type LeverReport,
   type LeverSetting,
 } from "@signalbox/protocol";
+import { graceOf } from "../jobs/job-record.ts";
 import { leverOf, type Lever } from "../jobs/levers.ts";
 
 /** One lever as the worker knows it. */
@@ -43,7 +44,12 @@ export class ModelWorker {
   }
 
   /** It has received a CANCEL. */
-  hasCancel = false;
+  get hasCancel(): boolean {
+    return this.graceMs !== undefined;
+  }
+
+  /** What the CANCEL that stands gives it to end by itself. */
+  graceMs: number | undefined;
 
   /** Takes a spec; an older one is ignored. */
   receive(spec: JobSpec): void {
@@ -57,10 +63,12 @@ export class ModelWorker {
       if (setting.generation <= known.received) continue;
       known.received = setting.generation;
       this.had.add(setting.generation);
-      if (!this.hasCancel || lever !== "run" || modeOf(setting) === RunMode.CANCEL) {
+      const cancelMs = graceOf(setting.value);
+      const shortens = cancelMs !== undefined && cancelMs <= (this.graceMs ?? Infinity);
+      if (!this.hasCancel || lever !== "run" || shortens) {
         known.pending = setting;
-        if (modeOf(setting) === RunMode.CANCEL) {
-          this.hasCancel = true;
+        if (shortens) {
+          this.graceMs = cancelMs;
           known.rejected = undefined;
         }
       } else known.rejected = this.#report(setting, LeverOutcome.REJECTED, "cancelling");
