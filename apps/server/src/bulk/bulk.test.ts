@@ -301,12 +301,13 @@ test("a day after its end it is listed no more, its topic is trimmed, and its re
   expect((await failure(start(room, idsOf(jobId), pauseAll, { requestId: "old" })))[0]).toBe(Code.AlreadyExists);
 });
 
-test("a retry of jobs that one worker alone may run waits for that after a start of the server, and is refused once it had its time", async () => {
+test("a retry of jobs of a pinned type waits for their worker after a start of the server, and is refused once it had its time", async () => {
   await using room = await TestRoom.open();
-  const worker = await room.connect({ workerId: "w1", slots: 4 });
+  const w1 = { workerId: "w1", slots: 4, types: [{ name: "command", pinned: true }] };
+  const worker = await room.connect(w1);
   const failed: string[] = [];
   for (let i = 0; i < 3; i++) {
-    const spec = await room.startRunning(worker, "count", "w1");
+    const spec = await room.startRunning(worker, "command", "w1");
     worker.report(spec, { end: { outcome: EndOutcome.FAILED, endLine: 1n, atUs: 1n } });
     await room.state(spec.jobId, JobState.FAILED);
     failed.push(spec.jobId);
@@ -319,15 +320,15 @@ test("a retry of jobs that one worker alone may run waits for that after a start
   const early = await start(room, idsOf(second), retryAll);
   expect(await state(room, early.id, BulkState.DONE)).toMatchObject({ accepted: 1, refused: 0 });
   expect([(await room.get(first)).state, (await room.get(second)).state]).toEqual([JobState.QUEUED, JobState.QUEUED]);
-  const back = await room.connect({ workerId: "w1", slots: 4 });
+  const back = await room.connect(w1);
   for (const id of [first, second]) await back.heard("spec", ({ jobId, attempt }) => jobId === id && attempt === 2);
 
   // Where it is seen to go, and where it does not come back in the time of a lease, nobody waits for it.
   await back.kill();
   const why = async () => (await failure(start(room, idsOf(third), retryAll)))[1];
-  await expect.poll(why).toContain("started by worker w1, which is gone");
+  await expect.poll(why).toContain("only worker w1 may run it, which is gone");
   room.domain = await room.domain.reopen();
   expect((await room.domain.bulks.previewBulk({ selection: idsOf(third), command: retryAll })).touchedTotal).toBe(1);
   room.letPass(16);
-  expect(await why()).toContain("started by worker w1, which is gone");
+  expect(await why()).toContain("only worker w1 may run it, which is gone");
 });

@@ -34,11 +34,7 @@ const accepted: Verdict = { outcome: BulkOutcome.ACCEPTED, reason: "" };
  * Judges jobs for a command to many: the preview asks it, and so does every command when it comes to its job. Throws Refused where the
  * command makes sense for no job at all.
  */
-export function judgeOf(
-  command: BulkCommand,
-  workers: Omit<KnownWorkers, "isKnown">,
-  clock: Clock,
-): (record: JobRecord) => Verdict {
+export function judgeOf(command: BulkCommand, workers: KnownWorkers, clock: Clock): (record: JobRecord) => Verdict {
   const { action } = command;
   switch (action.case) {
     case "set": {
@@ -128,7 +124,7 @@ function whyNotRun(
   return state === JobState.PAUSED ? "paused already" : "is being paused already";
 }
 
-function judgeRetry(record: JobRecord, workers: Omit<KnownWorkers, "isKnown">, now: number): Verdict {
+function judgeRetry(record: JobRecord, workers: KnownWorkers, now: number): Verdict {
   const { state } = record;
   // One that waits for its next attempt by itself may be tried at once.
   const rests = state === JobState.QUEUED && record.retryAtUs !== 0n;
@@ -141,7 +137,7 @@ function judgeRetry(record: JobRecord, workers: Omit<KnownWorkers, "isKnown">, n
     return refusedWith(error);
   }
   try {
-    checkRetry(record, (workerId) => workers.isThere(workerId));
+    checkRetry(record, workers.jobType(record.type), workers);
     return accepted;
   } catch (error) {
     return refusedWith(error);

@@ -293,7 +293,7 @@ describe("a job", () => {
     const released = report(report(assigned, {}), { end: EndOutcome.RELEASED });
     expect(foldWorkerGone(released, 30)).toMatchObject({
       state: JobState.FAILED,
-      reason: "its program was started by worker w, which is gone: start it there again",
+      reason: "only worker w may run it, which is gone: start it there again",
       endedAtUs: 30n,
     });
     expect(foldWorkerGone(started(), 6)).toBeUndefined();

@@ -16,7 +16,7 @@ export function isWorkerId(text: string): boolean {
 
 /** Why a job whose only worker is forgotten can never run. */
 export function workerGoneWords(workerId: string): string {
-  return `its program was started by worker ${workerId}, which is gone: start it there again`;
+  return `only worker ${workerId} may run it, which is gone: start it there again`;
 }
 
 /** Throws Refused unless somebody can run the job: the worker that it names is known, and a pinned type names one. */
@@ -38,9 +38,19 @@ export function checkWorker(
     throw new Refused("wrong-state", `No worker ${workerId} is known, so nobody would run the job. Connect it first.`);
 }
 
-/** Throws Refused if the job may run on one worker alone and that is not there: another attempt would wait for nobody. */
-export function checkRetry({ workerId }: JobRecord, isThere: (workerId: string) => boolean): void {
-  if (workerId !== "" && !isThere(workerId))
+/** Whether a worker of a name is known, and whether it is there now. */
+export interface NamedWorkers {
+  isKnown(workerId: string): boolean;
+  isThere(workerId: string): boolean;
+}
+
+/**
+ * Throws Refused if another attempt would wait for nobody: the only worker that may run the job is forgotten, or has gone with the program
+ * that it had started by itself. Any other one may come back.
+ */
+export function checkRetry({ workerId }: JobRecord, type: JobType | undefined, workers: NamedWorkers): void {
+  if (workerId === "") return;
+  if (!(type?.pinned ? workers.isThere(workerId) : workers.isKnown(workerId)))
     throw new Refused("wrong-state", `The job cannot be retried, since ${workerGoneWords(workerId)}.`);
 }
 

@@ -88,7 +88,7 @@ export class Steering {
     const cause = create(RetrySchema, { parametersChanged: value !== undefined });
     return job.once(requestId, actor, retryBody(value), (before, now) => {
       check?.(before);
-      checkRetry(before, (workerId) => this.#workers.isThere(workerId));
+      checkRetry(before, type, this.#workers);
       return { cause: { case: "retry", value: cause }, record: foldRetry(before, value, now) };
     });
   }

@@ -12,7 +12,7 @@ afterEach(() => room[Symbol.asyncDispose]());
 
 const types = [{ name: "command", levers: ["run"], pinned: true }];
 const run = { workerId: "run-1", types, transient: true };
-const gone = "its program was started by worker run-1, which is gone: start it there again";
+const gone = "only worker run-1 may run it, which is gone: start it there again";
 const names = async () => (await room.domain.jobs.listWorkers({})).workers.map(({ workerId }) => workerId);
 const retry = (jobId: string) => room.domain.jobs.retryJob({ requestId: room.nextId(), jobId });
 
@@ -118,16 +118,30 @@ describe("a job that waits for a transient worker", () => {
 });
 
 describe("a job that names its worker", () => {
-  test("is retried only while that is connected", async () => {
-    const worker = await room.connect({ workerId: "w1" });
-    const spec = await room.startRunning(worker, "count", "w1");
+  test("is retried only while that is connected, if its type is pinned: its program has gone with the worker", async () => {
+    const worker = await room.connect({ workerId: "w1", types });
+    const spec = await room.startRunning(worker, "command", "w1");
     worker.report(spec, { end: { outcome: EndOutcome.FAILED, endLine: 1n, atUs: 1n } });
     await room.state(spec.jobId, JobState.FAILED);
     await worker.kill();
     await expect.poll(async () => (await failure(retry(spec.jobId)))[0]).toBe(Code.FailedPrecondition);
-    const back = await room.connect({ workerId: "w1" });
+    const back = await room.connect({ workerId: "w1", types });
     await retry(spec.jobId);
     await back.heard("spec", ({ jobId, attempt }) => jobId === spec.jobId && attempt === 2);
+  });
+
+  test("is retried while that is away, after a loss too, and waits for it", async () => {
+    const worker = await room.connect({ workerId: "w1" });
+    const { jobId } = await room.startRunning(worker, "count", "w1");
+    await worker.kill();
+    room.letPass(16);
+    await room.state(jobId, JobState.LOST);
+    room.letPass(46);
+    await retry(jobId);
+    expect((await room.get(jobId)).state).toBe(JobState.QUEUED);
+    await expect.poll(() => room.waitsFor(jobId)).toBe("worker w1 is not connected");
+    const back = await room.connect({ workerId: "w1" });
+    await back.heard("spec", (spec) => spec.jobId === jobId && spec.attempt === 2);
   });
 
   test("waits for it though it is away, if its name stays known", async () => {
