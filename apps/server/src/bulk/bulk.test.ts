@@ -276,6 +276,11 @@ test("only so many are open at a time, and what is out of bounds is refused in w
   expect((await failure(start(room, all, cancelAll, { holdMs: 60_001 })))[0]).toBe(Code.InvalidArgument);
   expect((await failure(start(room, all, cancelAll, { perSecond: 1_001 })))[0]).toBe(Code.InvalidArgument);
   expect((await failure(start(room, all, create(BulkCommandSchema))))[0]).toBe(Code.InvalidArgument);
+  const endsLater = { ...pauseAll, hold: { durationMs: 1n, then: { value: cancel } } };
+  expect(await failure(start(room, all, endsLater))).toEqual([
+    Code.InvalidArgument,
+    expect.stringMatching(/A cancel is for good/),
+  ]);
   expect((await failure(start(room, create(JobSelectionSchema), cancelAll)))[0]).toBe(Code.InvalidArgument);
   const many = Array.from({ length: 10_001 }, (_, i) => `j-${i}`);
   expect(await failure(start(room, idsOf(...many), cancelAll))).toEqual([

@@ -317,7 +317,8 @@ export class Dispatch {
     const known = this.#waiting.get(job);
     if (!isWaiting(record)) {
       this.#waiting.delete(job);
-      if (isHeld(record)) this.#say(job, "held: paused before it started");
+      if (isHeld(record))
+        this.#say(job, `held: paused before ${record.attempts.length === 0 ? "it started" : "its next attempt"}`);
       else if (known && !attempt) this.#say(job, "");
       return isFreed || (known !== undefined && !attempt);
     }

@@ -15,9 +15,19 @@ import { step } from "@signalbox/protocol/format";
 import { isInDoubt } from "@signalbox/protocol/job-state";
 import { leverWords } from "../audit/words.ts";
 import { Refused } from "../refused.ts";
-import { begin, hasEnded, isCancel, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
+import { begin, hasEnded, isOpen, obeyInQueue, openAttempt, stateWord } from "./job-record.ts";
 import { foldGiveUp } from "./job-fold.ts";
-import { checkHold, checkLeverValue, giveBack, leverOf, setLever, settingOf, type Lever, restValue } from "./levers.ts";
+import {
+  checkHold,
+  checkLeverValue,
+  giveBack,
+  isCancel,
+  leverOf,
+  restValue,
+  setLever,
+  settingOf,
+  type Lever,
+} from "./levers.ts";
 import { withinFirstGrace } from "./second-cancel.ts";
 
 // Commands: what is asked of a job, and what becomes of it when nobody carries it out. See job-fold.ts for the rules of all folds.
@@ -41,7 +51,7 @@ export function foldCommand(
   mayHave = 0n,
 ): { record: JobRecord; generation: bigint } {
   if (command.ifGeneration !== 0n && command.ifGeneration !== record.spec?.generation) {
-    throw new Refused("stale", `${staleWords(record, now)} Your command changed nothing.`);
+    throw new Refused("stale", `${staleWords(record, command.ifGeneration, now)} Your command changed nothing.`);
   }
   switch (command.action.case) {
     case "set":
@@ -96,6 +106,11 @@ function foldSet(
       durationMs: command.hold.durationMs,
       then: command.hold.then ?? previous?.hold?.then ?? previous?.value ?? restValue(lever),
     });
+  if (isCancel(hold?.then))
+    throw new Refused(
+      "wrong-state",
+      "The job is being canceled, and what holds for a time cannot go back to that: a cancel is for good.",
+    );
   const generation = setLever(spec, value, hold);
   const at = BigInt(now);
   record.receipts.push(
@@ -141,14 +156,22 @@ function foldWithdraw(before: JobRecord, generation: bigint, now: number, mayHav
       "The command is taken back already. It was on its way: whether the worker had it shows when it answers.",
     );
   }
-  if (receipt.state !== ReceiptState.ACCEPTED) {
-    throw new Refused(
-      "wrong-state",
-      "The worker has the command already: it cannot be taken back. Move the lever again instead.",
-    );
-  }
+  if (receipt.state !== ReceiptState.ACCEPTED)
+    throw new Refused("wrong-state", whyNotTakenBack[receipt.state] ?? "The command cannot be taken back.");
   return takeBack(before, generation, ReceiptState.WITHDRAWN, now, mayHave);
 }
+
+/** Why a command that was delivered or decided cannot be taken back. */
+const whyNotTakenBack: Readonly<Partial<Record<ReceiptState, string>>> = {
+  [ReceiptState.DELIVERED]:
+    "The worker has the command already: it cannot be taken back. Move the lever again instead.",
+  [ReceiptState.APPLIED]: "The command is in effect already: it cannot be taken back. Move the lever again instead.",
+  [ReceiptState.PROVED]: "The command is in effect already: it cannot be taken back. Move the lever again instead.",
+  [ReceiptState.REJECTED]: "The command was rejected: there is nothing to take back.",
+  [ReceiptState.SUPERSEDED]: "A newer command has taken the place of this one: there is nothing to take back.",
+  [ReceiptState.EXPIRED]: "The command was not delivered in time and has expired: there is nothing to take back.",
+  [ReceiptState.WITHDRAWN]: "The command is taken back already.",
+};
 
 /**
  * The record after a command's deadline passed without delivery; undefined if it was delivered or decided in time. `mayHave` is the newest
@@ -214,8 +237,10 @@ export function foldHoldEnded(before: JobRecord, lever: Lever, now: number): Job
   return record;
 }
 
-/** Who changed what, and how long ago. */
-function staleWords(record: JobRecord, now: number): string {
+/** Who changed what, and how long ago; or that nobody can have seen what the command was sent on. */
+function staleWords(record: JobRecord, seen: bigint, now: number): string {
+  const generation = record.spec?.generation ?? 0n;
+  if (seen > generation) return `There is no generation ${seen} of this job yet: its newest is ${generation}.`;
   const newest = record.receipts.reduce<Receipt | undefined>(
     (a, b) => (a && a.generation > b.generation ? a : b),
     undefined,

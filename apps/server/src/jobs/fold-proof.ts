@@ -1,7 +1,7 @@
 import { EndOutcome, ReceiptState, type JobRecord, type LeverValue, type Receipt } from "@signalbox/protocol";
 import { exact } from "@signalbox/protocol/format";
-import { begin, isCancel, openAttempt } from "./job-record.ts";
-import { leverOf, settingOf } from "./levers.ts";
+import { begin, openAttempt } from "./job-record.ts";
+import { isCancel, leverOf, settingOf } from "./levers.ts";
 
 // Proofs: that the effect of a command was measured, after its worker said that it is in effect. See job-fold.ts for the rules of all folds.
 

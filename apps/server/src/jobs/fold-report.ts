@@ -22,7 +22,6 @@ import {
   begin,
   decideReceipts,
   endJob,
-  graceOf,
   hasEnded,
   heardEnd,
   isLatched,
@@ -31,7 +30,17 @@ import {
   openAttempt,
   longestEndReason,
 } from "./job-record.ts";
-import { giveBack, leverOf, removeLever, setLever, settingOf, wantedRun, type Lever, restValue } from "./levers.ts";
+import {
+  giveBack,
+  graceOf,
+  leverOf,
+  removeLever,
+  setLever,
+  settingOf,
+  wantedRun,
+  type Lever,
+  restValue,
+} from "./levers.ts";
 
 // Reports: what a worker says of the attempt that it runs. See job-fold.ts for the rules of all folds.
 

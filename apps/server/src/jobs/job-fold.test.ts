@@ -411,6 +411,47 @@ describe("a job", () => {
     expect(() => foldCommand(delivered, withdraw, operator, "r3", 52)).toThrow(/has the command already/);
   });
 
+  test("says in truth why a command that is decided cannot be taken back", () => {
+    const withdraw = (record: JobRecord, generation: bigint, now = 50) =>
+      foldCommand(
+        record,
+        create(CommandSchema, { action: { case: "withdrawGeneration", value: generation } }),
+        operator,
+        "r",
+        now,
+      ).record;
+    const held = send(started(), run(RunMode.PAUSE)).record;
+    expect(() => withdraw(held, 2n)).toThrow(/^The command is in effect already: it cannot be taken back/);
+    const asked = send(running(), speed(3), 10, { deliverWithinMs: 1n }).record;
+    expect(() => withdraw(withdraw(asked, 2n), 2n)).toThrow(/^The command is taken back already/);
+    expect(() => withdraw(foldDeliverBy(asked, 2n, 2_000) ?? asked, 2n)).toThrow(/has expired/);
+    const ended = report(asked, { end: EndOutcome.SUCCEEDED });
+    expect(() => withdraw(ended, 2n)).toThrow(/was rejected/);
+    const later = report(send(asked, speed(4)).record, { levers: [[speed(4), LeverOutcome.APPLIED, 3n]] });
+    expect(() => withdraw(later, 2n)).toThrow(/A newer command has taken the place/);
+  });
+
+  test("that is canceled while it waits to be tried again was canceled before its next attempt", () => {
+    const reason = (record: JobRecord) => send(record, run(RunMode.CANCEL)).record.reason;
+    expect(reason(started())).toBe("canceled before it started");
+    expect(reason(report(running(), { end: EndOutcome.RELEASED }))).toBe("canceled before its next attempt");
+  });
+
+  test("cannot be canceled by the end of a hold, whether that is said or what stood before", () => {
+    expect(() => send(running(), run(RunMode.PAUSE), 10, { hold: forMs(10n, run(RunMode.CANCEL)) })).toThrow(
+      /A cancel is for good.* cannot follow a hold/,
+    );
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    const asked = send(lost, run(RunMode.CANCEL)).record;
+    expect(() => send(asked, run(RunMode.PAUSE), 40, { hold: forMs(10n) })).toThrow(/The job is being canceled/);
+  });
+
+  test("says that there is no such generation yet to a command that was sent on one", () => {
+    expect(() => send(running(), speed(3), 10, { ifGeneration: 9n })).toThrow(
+      "There is no generation 9 of this job yet: its newest is 1. Your command changed nothing.",
+    );
+  });
+
   test("puts a lever back behind all commands that expired, not to one of them", () => {
     const lost = foldLost(running(), "silent", 30) ?? running();
     const first = send(lost, run(RunMode.PAUSE), 40, { deliverWithinMs: 1n }).record;

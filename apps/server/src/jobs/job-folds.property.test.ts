@@ -32,8 +32,8 @@ import { foldLate } from "./fold-late.ts";
 import { foldProof, provable, provedCancel } from "./fold-proof.ts";
 import { foldHello } from "./fold-report.ts";
 import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, newRecord } from "./job-fold.ts";
-import { hasEnded, isCancel, isOpen, openAttempt } from "./job-record.ts";
-import { leverOf, settingOf, type Lever } from "./levers.ts";
+import { hasEnded, isOpen, openAttempt } from "./job-record.ts";
+import { isCancel, leverOf, settingOf, type Lever } from "./levers.ts";
 
 // A job and an honest worker, with a wire between them on which words are late, are said twice and are lost; and people, who know nothing
 // of each other. After each step whoever watches the job sees something that may follow on what it has seen.

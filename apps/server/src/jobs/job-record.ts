@@ -9,12 +9,11 @@ import {
   type AttemptEnd,
   type JobRecord,
   type LeverSetting,
-  type LeverValue,
   type Receipt,
 } from "@signalbox/protocol";
 import { isInDoubt } from "@signalbox/protocol/job-state";
 import { keepClock } from "./attempt-clock.ts";
-import { leverOf, settingOf, type Lever } from "./levers.ts";
+import { isCancel, leverOf, settingOf, type Lever } from "./levers.ts";
 
 // What the folds of a job share: reading a record, and the few ways in which all of them change one.
 
@@ -181,16 +180,6 @@ export function decideReceipts(
   return decided;
 }
 
-export function isCancel(value: LeverValue | undefined): boolean {
-  return graceOf(value) !== undefined;
-}
-
-/** How long a cancel lets the job end by itself, milliseconds; undefined for a value that is no cancel. */
-export function graceOf(value: LeverValue | undefined): number | undefined {
-  const run = value?.value.case === "run" ? value.value.value : undefined;
-  return run?.mode === RunMode.CANCEL ? run.graceMs : undefined;
-}
-
 /** A state in the words that people read. */
 export function stateWord(state: JobState): string {
   return stateWords[state] ?? "unknown";
@@ -229,6 +218,10 @@ export function obeyInQueue(record: JobRecord, now: number): void {
     if (setting.hold?.endsAtUs === 0n) setting.hold.endsAtUs = at + setting.hold.durationMs * 1000n;
     const { value } = setting.value ?? {};
     if (value?.case === "run" && value.value.mode === RunMode.CANCEL)
-      endJob(record, JobState.CANCELED, value.value.reason || "canceled before it started", now);
+      endJob(record, JobState.CANCELED, value.value.reason || canceledInQueue(record), now);
   }
+}
+
+function canceledInQueue({ attempts }: JobRecord): string {
+  return attempts.length === 0 ? "canceled before it started" : "canceled before its next attempt";
 }

@@ -28,6 +28,17 @@ export function leverOf(value: LeverValue | undefined): Lever {
   return lever;
 }
 
+/** Whether a value asks for the end of the job. */
+export function isCancel(value: LeverValue | undefined): boolean {
+  return graceOf(value) !== undefined;
+}
+
+/** How long a cancel lets the job end by itself, milliseconds; undefined for a value that is no cancel. */
+export function graceOf(value: LeverValue | undefined): number | undefined {
+  const run = value?.value.case === "run" ? value.value.value : undefined;
+  return run?.mode === RunMode.CANCEL ? run.graceMs : undefined;
+}
+
 /** The setting of a lever, if it was ever set. */
 export function settingOf(spec: JobSpec | undefined, lever: Lever): LeverSetting | undefined {
   return spec?.levers.find((setting) => setting.value?.value.case === lever);
@@ -170,12 +181,13 @@ export function checkHold(value: LeverValue, hold: Hold | undefined): void {
   if (hold.durationMs < 1n) throw new Refused("invalid", "A value cannot be held for 0 ms: give a duration.");
   if (hold.durationMs > longestHoldMs)
     throw new Refused("invalid", `A value can be held for at most ${longestHoldMs} ms, not ${hold.durationMs}.`);
-  if (value.value.case === "run" && value.value.value.mode === RunMode.CANCEL)
-    throw new Refused("invalid", "A cancel is for good: it cannot be held for a time.");
+  if (isCancel(value)) throw new Refused("invalid", "A cancel is for good: it cannot be held for a time.");
   if (!hold.then) return;
   if (leverOf(hold.then) !== leverOf(value))
     throw new Refused("invalid", "The value after the hold belongs to another lever.");
   checkLeverValue(hold.then);
+  if (isCancel(hold.then))
+    throw new Refused("invalid", "A cancel is for good, and nobody would see it asked: it cannot follow a hold.");
 }
 
 /** What a lever stands on when nobody has moved it. */

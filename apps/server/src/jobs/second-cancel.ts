@@ -4,8 +4,8 @@ import { duration } from "@signalbox/protocol/format";
 import { isInDoubt } from "@signalbox/protocol/job-state";
 import { Refused } from "../refused.ts";
 import { endsByDeadline } from "./attempt-clock.ts";
-import { graceOf, isCancel, openAttempt } from "./job-record.ts";
-import { settingOf } from "./levers.ts";
+import { openAttempt } from "./job-record.ts";
+import { graceOf, isCancel, settingOf } from "./levers.ts";
 
 /**
  * The value as it is set on a job that may be canceled already: a cancel latches where it is received, and only a shorter grace replaces

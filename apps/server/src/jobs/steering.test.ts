@@ -179,15 +179,9 @@ describe("a value that holds for a time", () => {
     await worker.heard("spec", (spec) => spec.jobId === id);
   });
 
-  test("and then cancels ends a job that nobody has", async () => {
-    await room.connect({ slots: 1 }).then((worker) => room.startRunning(worker));
-    const { id } = await room.start();
-    await room.set(id, pause, soon(1n, cancel));
-    await room.state(id, JobState.CANCELED);
-  });
-
   test.each([
     ["a cancel", cancel, { durationMs: 10n, then: { value: goOn } }],
+    ["followed by a cancel", pause, { durationMs: 10n, then: { value: cancel } }],
     ["a time beyond a year", pause, { durationMs: 2n ** 60n, then: { value: goOn } }],
   ])("cannot be %s", async (_, lever, hold) => {
     const { jobId } = await room.startRunning(await room.connect());

@@ -11,8 +11,7 @@ import {
   type LeverReport,
   type LeverSetting,
 } from "@signalbox/protocol";
-import { graceOf } from "../jobs/job-record.ts";
-import { leverOf, type Lever } from "../jobs/levers.ts";
+import { graceOf, leverOf, type Lever } from "../jobs/levers.ts";
 
 /** One lever as the worker knows it. */
 interface Known {
