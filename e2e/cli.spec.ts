@@ -630,6 +630,8 @@ test("the command of a clone runs from anywhere, says how to install it, starts 
   await expect
     .poll(async () => (await command(signalbox, ["jobs"], { env: { SIGNALBOX_DATA: data } })).code, { timeout: 30_000 })
     .toBe(0);
+  // What was started is the server itself: whoever kills it, by whatever signal, leaves nothing behind.
+  expect(JSON.parse(await readFile(join(data, "server.json"), "utf8"))).toMatchObject({ pid: server.pid });
   server.kill("SIGTERM");
   expect(await once(server, "exit")).toEqual([0, null]);
   await rm(folder, { recursive: true });
