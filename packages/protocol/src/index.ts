@@ -14,5 +14,6 @@ export { ChunkLines } from "./chunk-lines.ts";
 export * from "./chunk-limits.ts";
 export { detectLevel } from "./detect-level.ts";
 export * from "./audit-filter.ts";
+export { FASTEST_SPEED, SLOWEST_SPEED, speedFault } from "./speed.ts";
 export { addRawMessages } from "./raw-field.ts";
 export { varintSize } from "./byte-column.ts";

@@ -1,4 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { speedFault } from "@signalbox/protocol";
 import type { Fields } from "./fields.ts";
 import { policyFault, type DeadlineOptions, type RetryOptions } from "./job-policy.ts";
 import { leverNames, type LeverName } from "./levers.ts";
@@ -199,8 +200,8 @@ export function defineJob<Parameters = JsonObject>(definition: JobDefinition<Par
       throw new TypeError(
         `job type ${type}: there is no lever ${JSON.stringify(lever)}, only ${leverNames.join(", ")}`,
       );
-  if (defaultItemsPerSecond !== undefined && !(defaultItemsPerSecond > 0 && Number.isFinite(defaultItemsPerSecond)))
-    throw new TypeError(`job type ${type}: a speed is above 0 items per second, not ${defaultItemsPerSecond}`);
+  const speedIs = defaultItemsPerSecond !== undefined && speedFault(defaultItemsPerSecond);
+  if (speedIs) throw new TypeError(`job type ${type}: a speed of ${defaultItemsPerSecond} ${speedIs}`);
   if (definition.exclusive && definition.pinned)
     throw new TypeError(
       `job type ${type}: what only this worker can start runs nowhere else: it cannot be exclusive, too`,

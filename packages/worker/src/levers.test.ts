@@ -147,16 +147,21 @@ describe("the levers of an attempt", () => {
     expect(words(all.reports())[1]).toBe("parameters 2 applied");
   });
 
-  test("a speed of 0 or less, or none that is a number, is rejected", () => {
+  test("a speed of 0 or less, one so slow that nothing more would come, or none that is a number, is rejected", () => {
     const all = levers();
     all.receive(spec(running, setting(2, speed(10))));
-    for (const [i, wrong] of [0, -1, NaN, Infinity].entries()) {
+    for (const [i, wrong] of [0, -1, 1e-300, 0.000009, NaN, Infinity].entries()) {
       all.receive(spec(setting(3 + i, speed(wrong))));
       expect(all.reports().at(-1)?.outcome).toBe(LeverOutcome.REJECTED);
     }
-    all.receive(spec(setting(9, speed())));
-    expect(words(all.reports()).at(-1)).toBe("speed 9 applied");
-    expect(events.filter((event) => event.startsWith("speed"))).toEqual(["speed 10", "speed undefined"]);
+    all.receive(spec(setting(9, speed(0.00001))));
+    all.receive(spec(setting(10, speed())));
+    expect(words(all.reports()).at(-1)).toBe("speed 10 applied");
+    expect(events.filter((event) => event.startsWith("speed"))).toEqual([
+      "speed 10",
+      "speed 0.00001",
+      "speed undefined",
+    ]);
   });
 
   test("cancel latches: run and pause are refused, and another cancel can only shorten the grace", () => {

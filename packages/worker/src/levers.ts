@@ -3,6 +3,7 @@ import {
   Level,
   LeverOutcome,
   RunMode,
+  speedFault,
   type JobSpec,
   type LeverReport,
   type LeverSetting,
@@ -147,9 +148,8 @@ export class Levers {
       case "speed": {
         if (!this.offers("speed")) return `jobs of type ${this.#type} have no speed lever`;
         const speed = value.value.itemsPerSecond;
-        return speed === undefined || (speed > 0 && Number.isFinite(speed))
-          ? undefined
-          : `a speed is above 0 items per second, not ${speed}`;
+        const wrong = speed !== undefined && speedFault(speed);
+        return wrong ? `a speed of ${speed} ${wrong}` : undefined;
       }
       case "logLevel":
         if (!this.offers("log_level")) return `jobs of type ${this.#type} have no log level lever`;

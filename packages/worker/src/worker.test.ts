@@ -458,7 +458,7 @@ describe("levers", () => {
     const speeds = attempt.report?.levers.filter(({ value }) => value?.value.case === "speed");
     expect(speeds).toMatchObject([
       { outcome: LeverOutcome.APPLIED },
-      { outcome: LeverOutcome.REJECTED, reason: "a speed is above 0 items per second, not 0" },
+      { outcome: LeverOutcome.REJECTED, reason: "a speed of 0 is not above 0 items a second and at most a billion" },
     ]);
     expect(seen).toHaveLength(30);
   });

@@ -472,6 +472,7 @@ describe("a job", () => {
   test.each([
     ["speed 0", speed(0), /not above 0/],
     ["speed NaN", speed(NaN), /not above 0/],
+    ["a speed at which the next item would never come", speed(1e-300), /at least 0.00001 items a second/],
     ["no run mode", run(RunMode.UNSPECIFIED), /mode is not set/],
     ["no lever", create(LeverValueSchema), /names no lever/],
     ["priority 101", priority(101), /not between -100 and 100/],

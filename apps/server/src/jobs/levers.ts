@@ -5,6 +5,7 @@ import {
   LeverSettingSchema,
   LeverValueSchema,
   RunMode,
+  speedFault,
   type Hold,
   type JobSpec,
   type JobType,
@@ -147,12 +148,12 @@ export function checkLeverValue(value: LeverValue | undefined): void {
       return;
     case "speed": {
       const speed = set.value.itemsPerSecond;
-      if (speed !== undefined && !(speed > 0 && speed <= 1e9)) {
+      const fault = speed !== undefined && speedFault(speed);
+      if (fault)
         throw new Refused(
           "invalid",
-          `Speed ${speed} is not above 0 items a second and at most a billion. To stand still use Pause; to run freely leave it unset.`,
+          `Speed ${speed} ${fault}. To stand still use Pause; to run freely leave it unset.`,
         );
-      }
       return;
     }
     case "logLevel":

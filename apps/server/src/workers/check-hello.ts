@@ -1,4 +1,4 @@
-import type { Hello, JobType } from "@signalbox/protocol";
+import { speedFault, type Hello, type JobType } from "@signalbox/protocol";
 import { isWorkerId, workerIdWords } from "../jobs/only-worker.ts";
 import { deadlineFault, retryFault } from "../jobs/policies.ts";
 import { Refused } from "../refused.ts";
@@ -52,8 +52,8 @@ function typeFault({
     return `has a description of ${description.length} characters, at most ${longest.description} are allowed`;
   if (itemNoun.length > longest.itemNoun)
     return `has an item_noun of ${itemNoun.length} characters, at most ${longest.itemNoun} are allowed`;
-  if (defaultItemsPerSecond !== undefined && !(defaultItemsPerSecond > 0 && defaultItemsPerSecond <= 1e9))
-    return `has a default speed of ${defaultItemsPerSecond}, which is not above 0 and at most a billion`;
+  const slowOrFast = defaultItemsPerSecond !== undefined && speedFault(defaultItemsPerSecond);
+  if (slowOrFast) return `has a default speed of ${defaultItemsPerSecond}, which ${slowOrFast}`;
   if (mostRunning > mostRunningOfType)
     return `has most_running ${mostRunning}, at most ${mostRunningOfType} are allowed`;
   const faults = { "a retry policy": retryFault(retry), "a deadline": deadlineFault(deadline) };
