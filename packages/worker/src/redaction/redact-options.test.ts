@@ -44,7 +44,7 @@ describe("what is masked", () => {
     expect(readRedaction({}, { SIGNALBOX_TOKEN: "", A_TOKEN: "x" }).notices).toEqual([]);
   });
 
-  test("cannot be a pattern that is none, a value that is too short, or a switch that is neither on nor off", () => {
+  test("cannot be a pattern that is none, or a value that is too short", () => {
     expect(() => readRedaction({ patterns: ["(abc"] }, {})).toThrow(
       /^the pattern "\(abc" for secrets cannot be used: .*missing/,
     );
@@ -52,11 +52,15 @@ describe("what is masked", () => {
       'the pattern "(a)\\\\1" for secrets cannot be used',
     );
     expect(() => readRedaction({ values: ["short"] }, {})).toThrow("a value to mask has 5 characters");
-    expect(() => readRedaction({}, { SIGNALBOX_REDACT: "maybe" })).toThrow(
-      'SIGNALBOX_REDACT is "maybe": it must be on or off',
-    );
     expect(() => readRedaction({ patterns: ["a".repeat(1001)] }, {})).toThrow("1001 characters");
     expect(() => readRedaction({ patterns: Array.from({ length: 101 }, () => "abc") }, {})).toThrow("101 patterns");
+  });
+
+  test.each(["maybe", "OFF", "On", " off", "false", "no", "0"])("is not said by a switch that is %j", (word) => {
+    for (const name of ["SIGNALBOX_REDACT", "SIGNALBOX_REDACT_DEFAULTS"])
+      expect(() => readRedaction({}, { [name]: word })).toThrow(
+        `${name} is ${JSON.stringify(word)}: it must be 'on' or 'off'`,
+      );
   });
 
   test("is bounded: what is over the bound is named", () => {

@@ -1,3 +1,4 @@
+import { isSwitchOn } from "../switch.ts";
 import { defaultPatterns } from "./default-patterns.ts";
 import { MIN_SECRET_LENGTH } from "./mark.ts";
 import { checkPattern, PatternSet, type SecretPattern } from "./pattern-set.ts";
@@ -41,10 +42,10 @@ export interface Redaction {
 /** Decides what the options leave open. Throws TypeError, which names what cannot be used. */
 export function readRedaction(options: RedactOptions = {}, env: Env = process.env): Redaction {
   const notices: string[] = [];
-  const off = options.off ?? !isOn(env, "SIGNALBOX_REDACT");
+  const off = options.off ?? !isSwitchOn(env, "SIGNALBOX_REDACT");
   const values = [env.SIGNALBOX_TOKEN ?? ""];
   const patterns: SecretPattern[] = ownPatterns(options, env);
-  const defaults = options.defaultPatterns ?? isOn(env, "SIGNALBOX_REDACT_DEFAULTS");
+  const defaults = options.defaultPatterns ?? isSwitchOn(env, "SIGNALBOX_REDACT_DEFAULTS");
   const given = givenValues(options);
   const except = new Set([...(options.except ?? []), ...names(env.SIGNALBOX_REDACT_EXCEPT)]);
   if (off) return { redactor: new Redactor({ values, patterns: undefined }), notices };
@@ -93,13 +94,6 @@ function ownPatterns({ patterns = [] }: RedactOptions, env: Env): SecretPattern[
     checkPattern(named);
     return named;
   });
-}
-
-function isOn(env: Env, name: string): boolean {
-  const value = (env[name] ?? "").trim().toLowerCase();
-  if (["", "on", "1", "true", "yes"].includes(value)) return true;
-  if (["off", "0", "false", "no"].includes(value)) return false;
-  throw new TypeError(`${name} is ${JSON.stringify(env[name])}: it must be on or off`);
 }
 
 function names(list = ""): string[] {

@@ -44,7 +44,7 @@ export async function deliverFolder(options: DeliverFolderOptions): Promise<Deli
   const { folder, spools, fromAnywhere = false, signal, onNotice, onProgress } = options;
   const host = hostname().replace(/[^A-Za-z0-9._-]/g, "-");
   const config = readConnectConfig({ ...options, workerId: `spool:${host.slice(0, 60)}:${process.pid}` });
-  const redaction = readRedaction({ off: true });
+  const redaction = readRedaction({ off: true, defaultPatterns: false });
   const done: DeliveredAttempt[] = [];
   const { promise: over, resolve, reject } = Promise.withResolvers<void>();
   const deliver = async (connection: Connection, storeId: string) => {

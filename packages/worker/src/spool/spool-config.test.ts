@@ -21,7 +21,7 @@ test("whether there is a spool is on or off, and nothing else", () => {
   expect(readSpoolConfig(undefined, { SIGNALBOX_SPOOL: "off" })).toBeUndefined();
   expect(readSpoolConfig(undefined, { SIGNALBOX_SPOOL: "on" })).toBeDefined();
   expect(() => readSpoolConfig(undefined, { SIGNALBOX_SPOOL: "maybe" })).toThrow(
-    'SIGNALBOX_SPOOL is on or off, not "maybe"',
+    `SIGNALBOX_SPOOL is "maybe": it must be 'on' or 'off'`,
   );
   expect(() => readSpoolConfig({ bytes: 1.5 }, {})).toThrow("a spool of 1.5 bytes is too small");
 });

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { dataFolder } from "../config.ts";
+import { isSwitchOn } from "../switch.ts";
 
 /** What becomes of lines when the spool is full. */
 export type WhenFull = "wait" | "drop-oldest-debug" | "drop-oldest";
@@ -32,7 +33,7 @@ export function readSpoolConfig(
   options: SpoolOptions | false | undefined,
   env: Env = process.env,
 ): SpoolConfig | undefined {
-  if (options === false || (options === undefined && isOff(env.SIGNALBOX_SPOOL))) return undefined;
+  if (options === false || (options === undefined && !isSwitchOn(env, "SIGNALBOX_SPOOL"))) return undefined;
   const bytes = options?.bytes ?? (env.SIGNALBOX_SPOOL_BYTES ? parseBytes(env.SIGNALBOX_SPOOL_BYTES) : undefined);
   const whenFull = options?.whenFull ?? (env.SIGNALBOX_SPOOL_FULL || "wait");
   if (bytes !== undefined) checkBytes(bytes, `${bytes} bytes`);
@@ -63,10 +64,4 @@ function checkBytes(bytes: number, said: string): void {
   if (bytes < leastBytes) throw new TypeError(`a spool of ${said} is too small: it must hold at least 1M`);
   if (!Number.isSafeInteger(bytes))
     throw new TypeError(`a spool of ${said} cannot be: give a whole number of bytes, at most 8000T`);
-}
-
-function isOff(text: string | undefined): boolean {
-  if (!text || text === "on") return false;
-  if (text !== "off") throw new TypeError(`SIGNALBOX_SPOOL is on or off, not ${JSON.stringify(text)}`);
-  return true;
 }
