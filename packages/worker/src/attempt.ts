@@ -39,6 +39,7 @@ import { damagedEndWords } from "./spool/spooled-log.ts";
 import type { WorkerSpool } from "./spool/worker-spool.ts";
 import { LineGuard } from "./redaction/line-guard.ts";
 import type { Redactor } from "./redaction/redactor.ts";
+import { masksWith } from "./masks.ts";
 import { ResultsBox } from "./results-box.ts";
 import { Steering } from "./steering.ts";
 
@@ -341,7 +342,7 @@ export class Attempt {
     const attempt = () => this.#number;
     const parameters = () => this.#steering.parameters;
     const input = () => this.#pieces;
-    return {
+    const job: Job = {
       get id() {
         return id();
       },
@@ -384,6 +385,8 @@ export class Attempt {
       },
       handle: (handlers) => this.#steering.handle(handlers),
     };
+    masksWith(job, (text) => this.#masked(text));
+    return job;
   }
 
   /** What people send in. Throws TypeError when it is read and the type takes none. */

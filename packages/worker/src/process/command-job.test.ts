@@ -263,6 +263,16 @@ test("what it prints moves its progress, unless that is off", async () => {
   expect(silent.vitals.every(({ itemsTotal }) => itemsTotal === undefined)).toBe(true);
 });
 
+test("a secret that looks like progress moves nothing", async () => {
+  const secret = "correct 77% horse";
+  const attempt = await script(`printf 'password: ${secret.replace("%", "%%")}\n'; sleep 0.3`, {
+    options: { redact: { values: [secret] } },
+  });
+  await ended(attempt);
+  expect(attempt.text).toBe("password: [redacted]\n");
+  expect(attempt.vitals.every(({ itemsTotal }) => itemsTotal === undefined)).toBe(true);
+});
+
 test("a command that prints without end waits while the server takes nothing, and goes on when it does", async () => {
   room.server.behaviour.autoAck = false;
   const attempt = await command(["yes", "0123456789"], { options: { bufferBytes: 1024 * 1024 } });

@@ -1,4 +1,5 @@
 import type { Job } from "../job.ts";
+import { maskOf } from "../masks.ts";
 import { Echo, isSameTarget } from "./echo.ts";
 import type { LocalTerminal } from "./local-terminal.ts";
 import type { Program, ProgramOutput } from "./program.ts";
@@ -45,7 +46,7 @@ export class CommandOutput {
 
   #pump({ source, stream }: ProgramOutput, echo: Echo | undefined, findProgress: boolean): Pump {
     const { log } = this.#job;
-    const watch = findProgress ? new ProgressWatch((found) => this.#sayProgress(found)) : undefined;
+    const watch = findProgress ? new ProgressWatch((found) => this.#sayProgress(found), maskOf(this.#job)) : undefined;
     if (watch) this.#watches.push(watch);
     return new Pump(stream, (bytes) => {
       try {

@@ -39,6 +39,12 @@ test.each([
   "0/0",
   "1.2 MB/s",
   "\x1b[31m\x1b[1;45H",
+  "cafe%C3%BC 24x%26 x",
+  'GET /?since=2017-05-16T05%3A54%3A58.530160%2B00%3A00 HTTP/1.1" status: 200',
+  "10.0.0.1 - - [22/Nov/2026:10:00:00 +0000] GET /a%20b%2F7%20c%5B12%2F30%5D",
+  "%5B3/30%5D (see a%203%2F4)",
+  "printf 5 %d of 12 %s",
+  "v45% is a name, and so is 45%b",
 ])("%j is no progress", (text) => {
   expect(new ProgressPatterns().look(text)).toBeUndefined();
 });

@@ -17,7 +17,7 @@ export interface FoundProgress {
  * - sizes: `12.3/45.6 MB`, `12.3MiB/45.6MiB` (bytes)
  *
  * Looks at the newest line or `\r` piece that has one of them, at its last match. A bar may begin again: a smaller value is believed when
- * the bar before was full, when the total has changed, or when it keeps growing from there. Only the last {@link lookedAtBytes} bytes
+ * the bar before was full, when the total has changed, or when it keeps growing from there. Only the last {@link lookedAtBytes} characters
  * of each look count, and the work for a look is proportional to them, whatever they hold.
  */
 export class ProgressPatterns {
@@ -27,7 +27,7 @@ export class ProgressPatterns {
   /** Total of the newest bare count, and how far it was. */
   #bare: { readonly done: number; readonly total: number } | undefined;
 
-  /** Looks at the newest output, as latin1. Returns news only. */
+  /** Looks at the newest output. Returns news only. */
   look(text: string): FoundProgress | undefined {
     const pieces = stripVTControlCharacters(text.slice(-lookedAtBytes)).split(/[\r\n]+/);
     for (let i = pieces.length - 1; i >= 0; i--) {
@@ -62,7 +62,7 @@ export class ProgressPatterns {
   }
 }
 
-/** How much of the newest output a look takes in, bytes. */
+/** How much of the newest output a look takes in, characters. */
 export const lookedAtBytes = 1024;
 
 interface Match extends FoundProgress {
@@ -76,7 +76,8 @@ const size = String.raw`\d{1,9}(?:\.\d{1,3})?`;
 const unit = "[kKMGT]i?B|B";
 /** What makes a number part of a path, a date, a version or an address. */
 const notBehind = String.raw`(?<![\w./:,-])`;
-const percentages = /(?<![\d.,])(\d{1,3})(?:[.,]\d{1,6})?\s{0,2}%/g;
+// What is escaped in a URL (`caf%C3%A9`) and what is to be filled in (`%5d`) have percent signs, too.
+const percentages = /(?<![\w.,%])(\d{1,3})(?:[.,]\d{1,6})?\s{0,2}%(?![\w%])/g;
 const counts = new RegExp(
   String.raw`${notBehind}([[(]\s{0,8})?(${number})(?:\s?/\s?|\sof\s)(${number})(?!\d|[./:,-]\d|/)(\s{0,8}[\])])?`,
   "g",
