@@ -93,6 +93,7 @@ export class AttemptLog {
         onTrouble: (reason) => spool?.trouble(reason),
         onUnreadable: (reason) => spool?.unreadable(reason),
         dropDetail: budget.dropDetail,
+        onDropped: (lines) => spool?.dropped(lines),
       },
       held,
     );

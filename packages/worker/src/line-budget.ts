@@ -90,8 +90,8 @@ export class LineBudget {
   /** Why lines are dropped, for people. */
   get dropDetail(): string {
     return this.#spoolBytes > 0
-      ? `the spool of ${megabytes(this.#spoolBytes)} was full`
-      : `the worker held ${megabytes(this.boundBytes)} of lines`;
+      ? `it may hold ${megabytes(this.#spoolBytes)}`
+      : `the worker may hold ${megabytes(this.boundBytes)} of lines`;
   }
 
   /**

@@ -153,6 +153,10 @@ export class RunningWorker implements Worker {
     return this.#budget.bytes;
   }
 
+  get droppedLines(): number {
+    return this.#spool?.droppedLines ?? 0;
+  }
+
   get spooledBytes(): number {
     return this.#budget.spoolBytes;
   }

@@ -52,6 +52,8 @@ export interface Worker {
   readonly bufferedBytes: number;
   /** How many of them are in the spool, and outlive the process. */
   readonly spooledBytes: number;
+  /** Lines that were dropped because the spool was full; gaps stand for them. */
+  readonly droppedLines: number;
   /** Resolves when the worker is closed, be it by `stop` or because the server said so. */
   readonly closed: Promise<void>;
   /**

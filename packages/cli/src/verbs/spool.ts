@@ -5,6 +5,7 @@ import { bytes, duration, exact, plural, unknown } from "@signalbox/protocol/for
 import {
   damagedFiles,
   deliverFolder,
+  leftWords,
   listSpools,
   NoLink,
   readSpool,
@@ -122,7 +123,7 @@ async function list({ out }: Invocation, found: readonly Found[], options: Spool
         },
         { title: "JOB", cell: jobWords, shrinkTo: 12 },
         { title: "NAME", cell: ({ left }) => sanitise(left?.note?.name ?? unknown), shrinkTo: 8 },
-        { title: "LINES", cell: ({ left }) => (left ? exact(linesOf(left)) : unknown), align: "right" },
+        { title: "LINES", cell: ({ left }) => (left ? exact(keptLines(left)) : unknown), align: "right" },
         { title: "BYTES", cell: ({ left }) => (left ? bytes(left.bytes) : unknown), align: "right" },
         {
           title: "AGE",
@@ -179,7 +180,15 @@ async function deliver(
   out.status(undefined);
   for (const each of results) {
     const { left, delivered, reason } = each;
-    if (out.json) await out.object({ ...jobOf(left), lines: linesOf(left), lost: left.lostLines, delivered, reason });
+    if (out.json)
+      await out.object({
+        ...jobOf(left),
+        lines: linesOf(left),
+        lost: left.lostLines,
+        dropped: left.droppedLines,
+        delivered,
+        reason,
+      });
     else await out.line(resultWords(each));
     if (left.damaged.length > 0)
       out.error(
@@ -251,12 +260,13 @@ function linesOf({ nextLine, ackedLine }: LeftAttempt): number {
   return nextLine - ackedLine;
 }
 
+function keptLines(left: LeftAttempt): number {
+  return linesOf(left) - left.lostLines - left.droppedLines;
+}
+
 function resultWords({ left, delivered, reason }: DeliveredAttempt): string {
-  const lines = plural(linesOf(left) - left.lostLines, "line");
-  const lost =
-    (left.lostLines > 0 ? `; ${exact(left.lostLines)} are lost by damage` : "") +
-    (left.isEndDamaged ? "; its end is damaged, and lines behind it may be lost" : "");
-  if (delivered === "delivered") return `${nameOf(left)}: delivered, ${lines}${lost}`;
+  const lines = leftWords(left);
+  if (delivered === "delivered") return `${nameOf(left)}: delivered, ${lines}`;
   return delivered === "refused"
     ? `${nameOf(left)}: not taken, ${lines}: ${sanitise(reason)}`
     : `${nameOf(left)}: not delivered yet, ${lines}`;

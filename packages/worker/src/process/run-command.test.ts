@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { RunMode } from "@signalbox/protocol";
+import { plural } from "@signalbox/protocol/format";
 import { leverOf, roomForTests } from "../room-for-tests.ts";
 import { listSpools, readSpool } from "../spool/left-spools.ts";
 import { linuxProcesses } from "./processes-linux.ts";
@@ -185,6 +186,20 @@ test("without any server the end says so, 5 s after the command's", async () => 
   expect(supervised.stderr()).toMatch(
     /the room does not have all of it: the server did not confirm the end of the output within 5 s; the last 1 KB of the output are missing/,
   );
+});
+
+test("a command whose spool drops lines says so when it begins to, and at its end how many", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "dropping-spool-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const options = { spool: { folder, bytes: 1024 * 1024, whenFull: "drop-oldest" as const } };
+  const supervised = supervise(["sh", "-c", "yes 0123456789 | head -c 4000000"], { ...away, ...options });
+  expect(await supervised.code).toBe(0);
+  const [spool] = await listSpools(folder);
+  const [left] = await readSpool(spool?.path ?? "");
+  const dropped = left?.droppedLines ?? 0;
+  expect(dropped).toBeGreaterThan(100_000);
+  expect(supervised.stderr()).toMatch(/is full, and its oldest lines are dropped: [\d,]+ so far/);
+  expect(supervised.stderr()).toContain(`dropped, since the spool was full: ${plural(dropped, "line")}`);
 });
 
 test("a command that ends with its spool full leaves all of it there, and its end", async () => {

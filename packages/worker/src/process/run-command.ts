@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { hostname, userInfo } from "node:os";
+import { plural } from "@signalbox/protocol/format";
 import { readConnectConfig, type ConnectOptions } from "../config.ts";
 import { readRedaction, type RedactOptions } from "../redaction/redact-options.ts";
 import { argumentSecrets } from "../redaction/secret-values.ts";
@@ -152,6 +153,10 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
   await started.settled;
   held.release();
   const fault = await delivery(started, signals, wasLinked ? deliverMs : deliverWithoutLinkMs);
+  if (worker.droppedLines > 0)
+    notice(
+      `dropped, since the spool was full: ${plural(worker.droppedLines, "line")} of the output, for which gaps stand`,
+    );
   if (fault) notice(faultWords(fault, jobId !== undefined, worker));
   await closed(worker);
   signals.close();

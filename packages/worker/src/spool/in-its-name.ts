@@ -74,6 +74,7 @@ function leftWork(
     open: () => undefined,
     close: () => undefined,
     trouble: () => undefined,
+    dropped: () => undefined,
     unreadable: (reason) => notice(`lines of the spool cannot be read: ${reason}`),
   };
   const request =
@@ -106,7 +107,7 @@ function lastWritten({ segments }: LeftAttempt): number | undefined {
 function endOfKilled(atMs = Date.now()): AttemptEnd {
   return create(AttemptEndSchema, {
     outcome: EndOutcome.FAILED,
-    reason: "its process was killed: this is what it had printed",
+    reason: "its process was killed: this is what is left of its output, some of its last lines may be missing",
     atUs: BigInt(Math.round(atMs * 1000)),
   });
 }

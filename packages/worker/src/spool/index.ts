@@ -10,5 +10,6 @@ export {
   type LeftSpool,
 } from "./left-spools.ts";
 export { deliverFolder, NoLink, type DeliverFolderOptions, type DeliveredAttempt } from "./deliver-folder.ts";
+export { leftWords } from "./spool-delivery.ts";
 export type { SpoolNote } from "./spool-note.ts";
 export { writeText } from "./write-text.ts";

@@ -36,6 +36,8 @@ export interface LeftAttempt {
   readonly damaged: readonly string[];
   /** How many of the lines that are not acknowledged are lost in them. */
   readonly lostLines: number;
+  /** How many of them its process had dropped, because the spool was full. */
+  readonly droppedLines: number;
   /** Its last bytes are no records, and nothing says which lines they were: some behind `nextLine` may be missing. */
   readonly isEndDamaged: boolean;
 }
@@ -153,6 +155,7 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
   const segments: Segment[] = [];
   const damaged: string[] = [];
   const lost: LineRun[] = [];
+  const dropped: LineRun[] = [];
   let note: SpoolNote | undefined;
   let ackedLine = 0;
   let writtenLine = 0;
@@ -181,7 +184,8 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
     }
     if (scan.isDamaged) damaged.push(path);
     const nextLine = Math.max(from, lastLineOf(scan) ?? from);
-    if (scan.isDamaged) lost.push(...runsOf(scan, { firstLine: from, nextLine }).filter(isLost));
+    for (const run of runsOf(scan, { firstLine: from, nextLine }))
+      if (run.kind === "gap") (isLost(run) ? lost : dropped).push(run);
     segments.push({ path, firstLine: from, nextLine, bytes: bytes.length, mayHoldDebug: true, isDropped: false });
   }
   const last = segments.at(-1);
@@ -203,12 +207,18 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
     nextLine: Math.max(acked, last?.nextLine ?? first),
     bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
     damaged,
-    lostLines: lost.reduce(
-      (sum, { firstLine, lineCount }) => sum + Math.max(0, firstLine + lineCount - Math.max(firstLine, acked)),
-      0,
-    ),
+    lostLines: linesFrom(acked, lost),
+    droppedLines: linesFrom(acked, dropped),
     isEndDamaged: isEndDamaged && endLine === 0,
   };
+}
+
+/** How many lines of the runs are not below `line`. */
+function linesFrom(line: number, runs: readonly LineRun[]): number {
+  return runs.reduce(
+    (sum, { firstLine, lineCount }) => sum + Math.max(0, firstLine + lineCount - Math.max(firstLine, line)),
+    0,
+  );
 }
 
 /** The number after the attempt's last line; 0: its end is not known. */

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { AttemptEndSchema, ChunkBodySchema, ChunkBuilder, GapCause, Level } from "@signalbox/protocol";
+import { plural } from "@signalbox/protocol/format";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { LineRun } from "../unacked-lines.ts";
@@ -13,6 +14,8 @@ import { seedOf } from "./records.ts";
 import { encodeNote, type SpoolNote } from "./spool-note.ts";
 import { SpooledLog } from "./spooled-log.ts";
 import { openAttempt } from "./left-spools.ts";
+import { leftWords } from "./spool-delivery.ts";
+import { writeText } from "./write-text.ts";
 
 // Each writes hundreds of files.
 vi.setConfig({ testTimeout: 120_000 });
@@ -63,6 +66,7 @@ function openQueue(state: Keeps = { kept: true, writes: true }, segmentBytes = 4
     },
     onUnreadable: fail,
     dropDetail: "full",
+    onDropped: () => undefined,
   });
   return { files, queue };
 }
@@ -298,6 +302,22 @@ describe("lines in files", () => {
       expect(left).toMatchObject({ lostLines: fate === "ended" ? 10 : 0, isEndDamaged: fate !== "ended" });
     },
   );
+
+  test("that were dropped are told apart from those that are left and those that are damaged", async () => {
+    const { queue } = openQueue({ kept: false, writes: true });
+    for (let line = 1; line <= 40; line++) {
+      queue.push(chunk(line, ["x".repeat(100)]));
+      await settled(queue);
+    }
+    await queue.drop(1500, "drop-oldest");
+    await queue.close({ keepFiles: true });
+    const [left] = await readSpool(folder);
+    if (!left) throw new Error("nothing is left");
+    const missing = (await writeText(left, () => Promise.resolve())).reduce((sum, gap) => sum + gap.lineCount, 0);
+    expect(missing).toBeGreaterThan(5);
+    expect(left).toMatchObject({ nextLine: 41, lostLines: 0, droppedLines: missing });
+    expect(leftWords(left)).toBe(`${plural(40 - missing, "line")}; ${missing} had been dropped`);
+  });
 
   test("are off the disk when their files are cleared, also those that are just being freed", async () => {
     for (let round = 0; round < 20; round++) {

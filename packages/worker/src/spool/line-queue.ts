@@ -40,6 +40,8 @@ export interface LineQueueOptions {
   readonly onUnreadable: (reason: string) => void;
   /** Why lines are dropped, for people. */
   readonly dropDetail: string;
+  /** So many lines were dropped. */
+  readonly onDropped: (lines: number) => void;
 }
 
 /**
@@ -208,7 +210,7 @@ export class LineQueue {
    * many bytes were dropped.
    */
   async drop(bytes: number, whenFull: Exclude<WhenFull, "wait">): Promise<number> {
-    const { dropDetail: detail } = this.#options;
+    const { dropDetail: detail, onDropped } = this.#options;
     const rewrite = (run: ChunkRun): readonly LineRun[] => {
       if (whenFull === "drop-oldest-debug") return run.hasDebug === false ? [run] : withoutDebug(run, detail);
       const { firstLine, lineCount } = run;
@@ -216,7 +218,11 @@ export class LineQueue {
     };
     const dropped =
       !this.#files || this.#isBroken
-        ? this.#memory.rewriteUnsent(bytes, rewrite)
+        ? this.#memory.rewriteUnsent(bytes, (run) => {
+            const instead = rewrite(run);
+            onDropped(linesIn(instead));
+            return instead;
+          })
         : await this.#dropFiles(this.#files, bytes, whenFull, rewrite);
     this.#options.changed();
     return dropped;
@@ -380,7 +386,7 @@ export class LineQueue {
     } catch (error) {
       const { bytes, nextLine } = position.segment;
       this.#options.onUnreadable(messageOf(error));
-      return { runs: nextLine > from ? [corruptGap(from, nextLine)] : [], end: bytes };
+      return { runs: nextLine > from ? [corruptGap(from, nextLine, "its file cannot be read")] : [], end: bytes };
     }
   }
 
@@ -455,6 +461,7 @@ export class LineQueue {
     if (instead.length === runs.length && instead.every((run, i) => run === runs[i])) return 0;
     const { bytes } = segment;
     const [first] = instead;
+    const droppedLines = linesIn(instead) - linesIn(runs);
     const before = files.segments[files.segments.indexOf(segment) - 1];
     if (instead.length === 1 && first?.kind === "gap") {
       // One gap for all that goes: else a spool that is full for long would have a file for each.
@@ -464,13 +471,20 @@ export class LineQueue {
         ]);
         before.nextLine = segment.nextLine;
         await files.drop(segment);
+        this.#options.onDropped(droppedLines);
         return bytes;
       }
       segment.isDropped = true;
     }
     await files.replace(segment, instead);
+    this.#options.onDropped(droppedLines);
     return bytes - segment.bytes;
   }
+}
+
+/** Lines that gaps stand for. */
+function linesIn(runs: readonly LineRun[]): number {
+  return runs.reduce((sum, { kind, lineCount }) => sum + (kind === "gap" ? lineCount : 0), 0);
 }
 
 function joinGaps(runs: readonly LineRun[]): LineRun[] {

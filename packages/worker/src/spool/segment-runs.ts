@@ -10,13 +10,13 @@ export function encodeRun(run: LineRun, seed: number): readonly [Buffer<ArrayBuf
 }
 
 /** Numbers whose lines are lost in a damaged segment. */
-export function corruptGap(firstLine: number, nextLine: number): GapRun {
+export function corruptGap(firstLine: number, nextLine: number, detail = "its file is kept there as .damaged"): GapRun {
   return {
     kind: "gap",
     firstLine,
     lineCount: nextLine - firstLine,
     cause: GapCause.SPOOL_CORRUPT,
-    detail: "the worker's spool does not have these lines any more: a segment was damaged, and is set aside there",
+    detail,
   };
 }
 

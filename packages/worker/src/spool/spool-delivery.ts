@@ -1,5 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import type { WorkerService } from "@signalbox/protocol";
+import { exact, plural } from "@signalbox/protocol/format";
 import { messageOf } from "../errors.ts";
 import { pushLogs } from "../push-logs.ts";
 import type { Wire } from "../wire.ts";
@@ -130,7 +131,7 @@ export class SpoolDelivery {
       : await this.#deliverLines(left, note, files, notice);
     const lines = left.nextLine - left.ackedLine;
     if (delivered === "delivered" && lines > 0)
-      notice(`${key}: what ${note.workerId} had left in its spool is delivered, ${deliveredWords(left)}`);
+      notice(`${key}: what ${note.workerId} had left in its spool is delivered, ${leftWords(left)}`);
     if (delivered === "refused")
       notice(`${key}: what ${note.workerId} left in its spool stays there, the server does not take it: ${reason}`);
     this.#options.result?.(left, delivered, reason);
@@ -184,9 +185,14 @@ export class SpoolDelivery {
   }
 }
 
-function deliveredWords({ nextLine, ackedLine, lostLines }: LeftAttempt): string {
-  const lines = `${nextLine - ackedLine - lostLines} lines`;
-  return lostLines > 0 ? `${lines}; ${lostLines} are lost by damage` : lines;
+/** `3,448 lines; 4,550 had been dropped`: what is left of an attempt, and what is missing of it. */
+export function leftWords({ nextLine, ackedLine, lostLines, droppedLines, isEndDamaged }: LeftAttempt): string {
+  return (
+    plural(nextLine - ackedLine - lostLines - droppedLines, "line") +
+    (droppedLines > 0 ? `; ${exact(droppedLines)} had been dropped` : "") +
+    (lostLines > 0 ? `; ${exact(lostLines)} are lost by damage` : "") +
+    (isEndDamaged ? "; its end is damaged, and lines behind it may be lost" : "")
+  );
 }
 
 const progressEveryMs = 200;

@@ -225,7 +225,7 @@ describe("a spool", () => {
     const { server } = room;
     const count = 60_000;
     const printed = gate();
-    await room.start(
+    const worker = await room.start(
       [
         job(async ({ log }) => {
           for (let line = 1; line <= count; line++) {
@@ -247,7 +247,7 @@ describe("a spool", () => {
     expect(attempt.nextLine).toBe(count + 1);
     expect(attempt.gaps.length).toBeGreaterThan(0);
     expect(attempt.gaps.every((gap) => gap.cause === cause)).toBe(true);
-    expect(attempt.gaps[0]?.detail).toBe("the spool of 2.0 MB was full");
+    expect(attempt.gaps[0]?.detail).toBe("it may hold 2.0 MB");
     const missing = new Set<number>();
     for (const gap of attempt.gaps)
       for (let i = 0; i < Number(gap.lineCount); i++) missing.add(Number(gap.firstLine) + i);
@@ -255,6 +255,8 @@ describe("a spool", () => {
     const there = attempt.lines.map((line) => Number(line.split(" ")[1]));
     expect(there).toEqual(Array.from({ length: count }, (_, i) => i + 1).filter((line) => !missing.has(line)));
     expect(missingLines(attempt)).toBe(missing.size);
+    expect(worker.droppedLines).toBe(missing.size);
+    expect(room.notices.filter((notice) => /lines? .*dropped: [\d,]+ so far$/.test(notice))).toHaveLength(1);
   });
 
   test("that cannot be written is said once, and the job goes on in memory", async () => {
@@ -424,7 +426,12 @@ describe("a spool", () => {
 
 describe("a job that began at a worker and was never known to the server", () => {
   test.each([
-    ["was killed", "later", EndOutcome.FAILED, "its process was killed: this is what it had printed"],
+    [
+      "was killed",
+      "later",
+      EndOutcome.FAILED,
+      "its process was killed: this is what is left of its output, some of its last lines may be missing",
+    ],
     ["had ended", "now", EndOutcome.SUCCEEDED, ""],
   ])("is there with all its lines when the process %s and another one comes", async (_, end, outcome, reason) => {
     const { server } = room;

@@ -28,6 +28,7 @@ export class SpooledLog implements PushedLog {
         onTrouble: () => undefined,
         onUnreadable: onTrouble,
         dropDetail: "",
+        onDropped: () => undefined,
       },
       left,
     );

@@ -1,5 +1,6 @@
 import { mkdir, rename, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { exact } from "@signalbox/protocol/format";
 import { AttemptFiles, SEGMENT_BYTES } from "./attempt-files.ts";
 import type { LineQueue } from "./line-queue.ts";
 import { folderName, NOBODY, ownToken } from "./owners.ts";
@@ -9,7 +10,7 @@ import { encodeNote, type SpoolNote } from "./spool-note.ts";
 
 /** What has waited for so long goes to the disk; the longest that a power failure costs, milliseconds. */
 const tidyEveryMs = 1000;
-/** That the files cannot be written is not said again before, milliseconds. */
+/** That the files cannot be written, or lines are dropped, is not said again before, milliseconds. */
 const sayAgainMs = 60_000;
 /** So that processes that cannot see this one know that it lives, milliseconds. */
 const touchEveryMs = 15_000;
@@ -27,6 +28,8 @@ export interface AttemptSpool {
   close(queue: LineQueue): void;
   /** The files cannot be written, or again they can. */
   trouble(reason: string | undefined): void;
+  /** The spool is full, and so many lines were dropped. */
+  dropped(lines: number): void;
   /** Lines in the files cannot be read. */
   unreadable(reason: string): void;
 }
@@ -55,6 +58,8 @@ export class WorkerSpool {
   /** What was said last, and when it was said that it cannot be written. */
   #wasSaid = false;
   #saidAtMs = -Infinity;
+  #droppedLines = 0;
+  #saidDroppedAtMs = -Infinity;
 
   constructor(config: SpoolConfig, writer: SpoolWriter, host: WorkerSpoolHost) {
     this.config = config;
@@ -66,6 +71,11 @@ export class WorkerSpool {
     };
     this.#timers = [setInterval(tidy, tidyEveryMs), setInterval(() => void this.#touch(), touchEveryMs)];
     for (const timer of this.#timers) timer.unref();
+  }
+
+  /** How many lines were dropped because it was full. */
+  get droppedLines(): number {
+    return this.#droppedLines;
   }
 
   /** The spool of an attempt that begins. */
@@ -96,6 +106,7 @@ export class WorkerSpool {
       open: (queue) => void this.#queues.add(queue),
       close: (queue) => void this.#queues.delete(queue),
       trouble: (reason) => this.#trouble(reason),
+      dropped: (lines) => this.#dropped(lines),
       unreadable: (reason) =>
         this.#host.notice(`lines of the spool in ${this.config.folder} cannot be read: ${reason}`),
     };
@@ -140,6 +151,17 @@ export class WorkerSpool {
     const now = new Date();
     // It may just have been removed.
     if (folder !== undefined) await utimes(folder, now, now).catch(() => undefined);
+  }
+
+  #dropped(lines: number): void {
+    if (lines === 0) return;
+    this.#droppedLines += lines;
+    const nowMs = performance.now();
+    if (nowMs - this.#saidDroppedAtMs < sayAgainMs) return;
+    this.#saidDroppedAtMs = nowMs;
+    const { folder, whenFull } = this.config;
+    const which = whenFull === "drop-oldest" ? "its oldest lines" : "its oldest lines of the levels DEBUG and TRACE";
+    this.#host.notice(`the spool in ${folder} is full, and ${which} are dropped: ${exact(this.#droppedLines)} so far`);
   }
 
   #trouble(reason: string | undefined): void {
