@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { makeFolder } from "@signalbox/worker/config";
 import { CliError, exitCodes } from "./exit-codes.ts";
 
 /** The server that `signalbox login` remembers. */
@@ -35,7 +36,7 @@ export async function readLogin(env: Env): Promise<Login | undefined> {
 /** Keeps it, whole or not at all, readable by its owner only. Returns where. */
 export async function writeLogin(login: Login, env: Env): Promise<string> {
   const path = loginPath(env);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolder(dirname(path));
   const draft = `${path}.${randomBytes(6).toString("hex")}`;
   await writeFile(draft, `${JSON.stringify(login, undefined, 2)}\n`, { mode: 0o600, flag: "wx" });
   await rename(draft, path);

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { parseAddresses } from "./addresses.ts";
 
 export { parseAddresses };
+export { makeFolder } from "./make-folder.ts";
 
 /** Where a worker finds its server, and who it is. What is left out comes from the environment. */
 export interface ConnectOptions {

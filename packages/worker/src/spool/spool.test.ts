@@ -259,13 +259,13 @@ describe("a spool", () => {
     expect(room.notices.filter((notice) => /lines? .*dropped: [\d,]+ so far$/.test(notice))).toHaveLength(1);
   });
 
-  test("that cannot be written is said once, and the job goes on in memory", async () => {
+  test.each([
+    ["a file is in its place", () => join(folder, "..", "no-folder")],
+    ["it lies below /proc", () => "/proc/spool"],
+  ])("that cannot be written, since %s, is said once, and the job goes on in memory", async (_, place) => {
     const { server } = room;
     await writeFile(join(folder, "..", "no-folder"), "");
-    await room.start(
-      [job(({ log }) => log.info("printed all the same"))],
-      spooling({ spool: { folder: join(folder, "..", "no-folder") } }),
-    );
+    await room.start([job(({ log }) => log.info("printed all the same"))], spooling({ spool: { folder: place() } }));
     for (const id of ["a", "b"]) {
       const attempt = server.assign(id, "test");
       expect(await room.ended(attempt)).toBe(EndOutcome.SUCCEEDED);

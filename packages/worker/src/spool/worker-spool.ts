@@ -1,6 +1,7 @@
-import { mkdir, rename, rmdir, utimes } from "node:fs/promises";
+import { rename, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { exact } from "@signalbox/protocol/format";
+import { makeFolder } from "../make-folder.ts";
 import { AttemptFiles, SEGMENT_BYTES } from "./attempt-files.ts";
 import type { LineQueue } from "./line-queue.ts";
 import { folderName, NOBODY, ownToken } from "./owners.ts";
@@ -135,10 +136,9 @@ export class WorkerSpool {
   }
 
   async #make(): Promise<string> {
-    await mkdir(this.config.folder, { recursive: true, mode: 0o700 });
     const folder = join(this.config.folder, this.#name(ownToken()));
     // Two attempts may find at the same time that it has been removed.
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
     return folder;
   }
 
