@@ -143,6 +143,7 @@ test("every lever moves, and what became of it is said and told by the exit code
     code: 0,
     text: expect.stringMatching(/^tuned: paused after [\d.]+ m?s, at line [\d,]+\n$/) as unknown,
   });
+  expect((await run("job", id)).stdout).toMatch(/ run pause .* applied .* look\n/);
   expect((await said("resume", id)).text).toMatch(/^tuned: resumed after/);
   expect(await said("pause", id, "--by-system")).toEqual({
     code: 1,

@@ -49,6 +49,8 @@ export function explain(error: unknown, address: Address, what = ""): CliError {
       );
     case Code.Unknown:
     case Code.Internal:
+      if (wasTurnedAway(error))
+        return say(exitCodes.noServer, `the server at ${url} is stopping.`, "Try again when it is back.");
       return hasSystemError(error)
         ? say(
             exitCodes.noServer,
@@ -66,6 +68,11 @@ export function couldNotConnect(error: unknown): boolean {
   return systemErrors(error).some((code) =>
     /^(ECONNREFUSED|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code),
   );
+}
+
+/** Whether the server would not even begin with a call, because it stops. */
+export function wasTurnedAway(error: unknown): boolean {
+  return causesOf(error).some(({ message }) => message.includes("NGHTTP2_REFUSED_STREAM"));
 }
 
 /** Whether whoever answered closed the connection, or said something else, where it should have begun to speak TLS. */

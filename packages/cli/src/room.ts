@@ -3,7 +3,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AuditService, BulkService, JobService, LiveService, LogService, RunService } from "@signalbox/protocol";
 import { Http2Sessions } from "@signalbox/worker/http2-sessions";
 import type { Address } from "./address.ts";
-import { couldNotConnect, explain } from "./explain.ts";
+import { couldNotConnect, explain, wasTurnedAway } from "./explain.ts";
 import { CliError } from "./exit-codes.ts";
 
 /** A call that is not answered within this has failed, milliseconds. */
@@ -69,8 +69,9 @@ export async function openRoom(address: Address): Promise<Room> {
   };
 }
 
-/** Whether it is open what became of a call: its connection broke. Not if none could be made. */
+/** Whether it is open what became of a call, since its connection broke, or a server that stops did not begin it. Not if none could be made. */
 export function wasLostOnTheWay(error: unknown): boolean {
+  if (wasTurnedAway(error)) return true;
   const { code } = ConnectError.from(error);
   // A stream that was cut off is 'canceled' too; nothing here cancels calls.
   return (code === Code.Unavailable || code === Code.Canceled) && !couldNotConnect(error);

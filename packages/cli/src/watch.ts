@@ -2,8 +2,9 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { setTimeout as delay } from "node:timers/promises";
 import { duration } from "@signalbox/protocol/format";
 import type { Subscription, WatchResponse } from "@signalbox/protocol";
-import { explain } from "./explain.ts";
-import type { Room } from "./room.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+import { explain, wasTurnedAway } from "./explain.ts";
+import { wasLostOnTheWay, type Room } from "./room.ts";
 import { sanitise } from "./sanitise.ts";
 
 /** Without any word for so long the link is given up, milliseconds. The server speaks every 5 s. */
@@ -29,8 +30,8 @@ export type WatchEvent =
 
 /**
  * Follows things from their cursors on, over as many streams as it takes: where the link is lost it is made again, and nothing is
- * missing and nothing comes twice. A cursor advances when the next event is asked for. Throws CliError if the first stream cannot be
- * opened, and when the server refuses. Ends when `signal` aborts.
+ * missing and nothing comes twice. A cursor advances when the next event is asked for. Throws CliError if there is no server at first,
+ * and when it refuses. Ends when `signal` aborts.
  */
 export async function* watch(
   room: Room,
@@ -38,7 +39,7 @@ export async function* watch(
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent> {
   let awaySinceMs: number | undefined;
-  let heard = false;
+  let isThere = false;
   for (let failures = 0; !signal.aborted; failures++) {
     const stream = new AbortController();
     let silence: NodeJS.Timeout | undefined;
@@ -55,7 +56,7 @@ export async function* watch(
         // A reader that takes its time hears nothing meanwhile: that is no silence of the server.
         clearTimeout(silence);
         failures = 0;
-        heard = true;
+        isThere = true;
         if (awaySinceMs !== undefined) yield { kind: "live", awayMs: performance.now() - awaySinceMs };
         awaySinceMs = undefined;
         const target = followed.find((each) => each.id === id);
@@ -68,7 +69,9 @@ export async function* watch(
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (!heard || isRefusal(error)) throw explain(error, room.address);
+      // One that stops just now will be there again.
+      isThere ||= wasLostOnTheWay(error);
+      if (!isThere || isRefusal(error)) throw explain(error, room.address);
       reason = stream.signal.aborted ? `no word for ${silenceMs / 1000} s` : lossWords(error);
     } finally {
       clearTimeout(silence);
@@ -78,13 +81,40 @@ export async function* watch(
       awaySinceMs = performance.now();
       yield { kind: "away", reason };
     }
-    const waitMs = Math.min(longestWaitMs, 250 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
-    await delay(waitMs, undefined, { signal }).catch(() => undefined);
+    await delay(backOffMs(failures), undefined, { signal }).catch(() => undefined);
   }
+}
+
+/**
+ * Does what comes before something is followed, as often as it takes: a server that stops meanwhile is waited for, as it is later on.
+ * Throws what `act` throws if there is no server at first, and when it refuses.
+ */
+export async function outliving<T>(
+  act: () => Promise<T>,
+  { signal, onAway }: { signal: AbortSignal; onAway: (event: LinkEvent) => void },
+): Promise<T> {
+  let wasThere = false;
+  for (let failures = 0; ; failures++) {
+    try {
+      return await act();
+    } catch (error) {
+      if (!(error instanceof CliError) || error.exitCode !== exitCodes.noServer) throw error;
+      if (!wasThere && !wasLostOnTheWay(error.cause)) throw error;
+      if (!wasThere) onAway({ kind: "away", reason: lossWords(error.cause) });
+      wasThere = true;
+      await delay(backOffMs(failures), undefined, { signal }).catch(() => undefined);
+      signal.throwIfAborted();
+    }
+  }
+}
+
+function backOffMs(failures: number): number {
+  return Math.min(longestWaitMs, 250 * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
 }
 
 /** Why a stream was lost. One that was cut off is 'canceled' in the words of HTTP/2. */
 export function lossWords(error: unknown): string {
+  if (wasTurnedAway(error)) return "the server is stopping";
   const { code, rawMessage } = ConnectError.from(error);
   return code === Code.Canceled ? "the connection broke" : rawMessage;
 }

@@ -140,8 +140,17 @@ function receiptColumns(nowMs: number): Column<Receipt>[] {
     { title: "DELIVERED", cell: (each) => since(each, each.deliveredAtUs), align: "right" },
     { title: "DECIDED", cell: (each) => since(each, each.decidedAtUs), align: "right" },
     { title: "LINE", cell: ({ atLine }) => (atLine > 0n ? exact(Number(atLine)) : unknown), align: "right" },
-    { title: "REASON", cell: ({ reason }) => sanitise(reason), shrinkTo: 12 },
+    { title: "REASON", cell: receiptReason, shrinkTo: 12 },
   ];
+}
+
+/** Why a command was given, and why it was refused. */
+function receiptReason({ value, reason }: Receipt): string {
+  const given = value?.value.case === "run" ? value.value.value.reason : "";
+  return [given, reason]
+    .filter(Boolean)
+    .map((each) => sanitise(each))
+    .join("; ");
 }
 
 function attemptColumns(nowMs: number): Column<Attempt>[] {

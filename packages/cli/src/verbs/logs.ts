@@ -17,7 +17,7 @@ import { outcomeCode } from "../outcome-code.ts";
 import { resolveJob, type FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
-import { linkWords, watch, type Followed } from "../watch.ts";
+import { linkWords, outliving, watch, type Followed, type LinkEvent } from "../watch.ts";
 
 export interface LogsOptions {
   readonly follow?: boolean;
@@ -44,7 +44,9 @@ export async function logs(invocation: Invocation, ref: string, options: LogsOpt
   if (options.raw && (out.json || options.timestamps))
     throw usageError("--raw prints the exact bytes: it goes with neither --json nor --timestamps.");
   const room = await invocation.room();
-  const { job } = await resolveJob(room, ref);
+  const find = () => resolveJob(room, ref);
+  const onAway = (event: LinkEvent) => out.note(linkWords(event));
+  const { job } = await (options.follow ? outliving(find, { signal: invocation.signal, onAway }) : find());
   if (!options.follow) return printStored(invocation, room, job, options);
   const ended = await followLog(invocation, room, job, options);
   return options.exitCode ? outcomeCode(ended) : exitCodes.ok;
