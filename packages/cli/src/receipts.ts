@@ -106,7 +106,7 @@ function appliedWords(receipt: Receipt): string {
   if (receipt.attempt === 0) {
     if (run === RunMode.CANCEL) return "canceled before it started";
     if (run === RunMode.PAUSE) return `held in the queue${holdWords(receipt)}: it starts after resume`;
-    if (run === RunMode.RUN) return "let go: it starts when a worker is free";
+    if (run === RunMode.RUN) return "let go: it starts when its turn comes";
   }
   const what =
     run === undefined

@@ -58,7 +58,7 @@ export function runLever(job: JobRecord, vitals: Vitals | undefined, context: Le
   if (context.sent) return view("moving", onItsWay);
   const mode = runMode(asked);
   if (!currentAttempt(job))
-    return view("rest", mode === RunMode.PAUSE ? "held: starts after Resume" : "starts when a worker is free");
+    return view("rest", mode === RunMode.PAUSE ? "held: starts after Resume" : "starts when its turn comes");
   if (mode === RunMode.CANCEL) return { ...view("fixed", "cancelling: it goes to its end"), asked: seen };
   const refused = refusal(job, "run");
   if (refused) return view("refused", refusalNote(refused));

@@ -401,6 +401,16 @@ describe("input", () => {
   });
 });
 
+test("a job that waits for one worker, which could come back, can be retried while that is away", async () => {
+  const ended = { state: JobState.FAILED, endedAtUs: nowUs(), workerId: "box-2" };
+  room.setJob(running([], { ...ended, type: "plain", attempts: [{ ...attempts[0], endedAtUs: nowUs() }] }));
+  room.setWorkers({ workerId: "box-2" });
+  room.setWorkerVitals({ workerId: "box-2", connected: false });
+  await open("/jobs/alpha");
+  await until(() => note("End") === "a retry is a new attempt");
+  await expect.element(page.getByRole("button", { name: "Retry" })).toBeEnabled();
+});
+
 describe("a job of `signalbox run`", () => {
   const ended = (exitCode: number) =>
     running([parametersValue({ command: ["sh", "-c", "exit 3; echo 'x'"], cwd: "/srv/app" })], {
