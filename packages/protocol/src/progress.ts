@@ -162,11 +162,11 @@ function graceText(job: JobRecord, vitals: Vitals | undefined, nowMs: number): [
   return [`ends by itself within ${duration(leftMs)}`, `, then killed or given up${phase}`];
 }
 
-/** When the next attempt begins, which one it is, and how the one before ended. */
+/** When the next attempt begins, which try it is, and how the one before ended. */
 function retryText(job: JobRecord, nowMs: number): [strong: string, text: string] {
   const leftMs = Number(job.retryAtUs) / 1000 - nowMs;
   const most = job.retry?.mostAttempts ?? 0;
-  const which = most > 0 ? `, attempt ${job.tries + 1} of ${most}` : "";
+  const which = most > 0 ? `, ${job.tries + 1} of ${most}` : "";
   const end = job.attempts.at(-1)?.end;
   const exit = exitText(end);
   const reason = end?.reason || job.reason;

@@ -243,6 +243,8 @@ test("on a phone a row is two lines and its details have the page for themselves
   await openApp(room, "/audit", 360);
   await until(() => rows().length === 2);
   expect(rows()[1]?.getBoundingClientRect().height).toBe(56);
+  const ends = rows().map((row) => row.querySelector(".when")?.getBoundingClientRect().right);
+  expect(new Set(ends).size).toBe(1);
   expect(document.documentElement.scrollWidth).toBeLessThanOrEqual(360);
   await page.getByRole("link", { name: "Speed 1 /s" }).click();
   await until(() => document.querySelector(".details"));

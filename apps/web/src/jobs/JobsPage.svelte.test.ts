@@ -1,7 +1,7 @@
 import { ConnectError, Code } from "@connectrpc/connect";
 import { BulkOutcome, BulkState, JobState, RunMode } from "@signalbox/protocol";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { userEvent } from "vitest/browser";
+import { page, userEvent } from "vitest/browser";
 import { cleanup } from "vitest-browser-svelte";
 import { openApp, axeFaults, until, words } from "../test-app.ts";
 import { TestRoom } from "../test-room.ts";
@@ -57,12 +57,36 @@ async function open(path: string, width?: number): Promise<void> {
 }
 const leave = async () => userEvent.hover((await until(() => document.querySelector("h1"))) ?? document.body);
 
+test("while the page is not live, an empty room starts no job either way", async () => {
+  room.setTypes({ type: { name: "index", levers: ["run"] }, workers: 1, slots: 1 });
+  await openApp(room, "/");
+  const starts = () => page.getByRole("button", { name: "Start job" }).elements();
+  await until(() => starts().length === 2 && starts().every((each) => each.ariaDisabled !== "true"));
+  room.cut();
+  await until(() => starts().every((each) => each.ariaDisabled === "true"));
+});
+
 describe("the list of jobs", () => {
   beforeEach(() => {
     put("alpha", { labels: { team: "search" } });
     put("beta", { labels: { team: "ads" }, startedAtUs: nowUs() - 4_000_000n, type: "embed" });
     put("gamma", { state: JobState.QUEUED, attempts: [], labels: { team: "ads" } });
     put("delta", { state: JobState.SUCCEEDED, endedAtUs: nowUs() - 1_000_000n });
+  });
+
+  test("why a job waits is read in full in its row", async () => {
+    room.setVitals({
+      jobId: "gamma",
+      waitsFor: "no free slot on any worker of its type (1 worker, 4 of 4 slots busy)",
+    });
+    await open("/");
+    const why = () => row("gamma")?.querySelector<HTMLElement>(".why");
+    await until(() => words(why()).includes("slots busy)"));
+    for (const width of [1440, 1280]) {
+      await page.viewport(width, 800);
+      expect(why()?.scrollHeight, `${width} px`).toBeLessThanOrEqual(why()?.clientHeight ?? 0);
+      expect(row("gamma")?.getBoundingClientRect().height).toBe(36);
+    }
   });
 
   test("filters from the URL are chips, and removing one changes URL and rows", async () => {

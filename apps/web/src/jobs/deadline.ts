@@ -39,13 +39,14 @@ export function deadlineText(job: JobRecord, nowMs: number): string | undefined 
   return `${duration(Number(deadline.afterMs))} an attempt, ${paused}${left}`;
 }
 
-/** How the job is tried again: `attempt 3 of 5, retries in 12 s`. Undefined: it is not tried again by itself. */
+/** How the job is tried again: `try 3 of 5, retries in 12 s`. Undefined: it is not tried again by itself. */
 export function retryText(job: JobRecord, nowMs: number): string | undefined {
   const { retry } = job;
   if (!retry || retry.mostAttempts < 2) return undefined;
   const waits = job.retryAtUs > 0n;
-  const attempt = Math.min(retry.mostAttempts, job.tries + (waits ? 1 : 0));
-  const of = `attempt ${Math.max(1, attempt)} of ${retry.mostAttempts}`;
+  // Who retries by hand begins to count anew: a try is not the number of an attempt.
+  const tries = Math.min(retry.mostAttempts, job.tries + (waits ? 1 : 0));
+  const of = `try ${Math.max(1, tries)} of ${retry.mostAttempts}`;
   if (waits) return `retries in ${duration(Math.max(0, Number(job.retryAtUs) / 1000 - nowMs))}, ${of}`;
   return job.tries >= retry.mostAttempts ? `${of}, no other by itself` : of;
 }

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { HoldSchema, JobState, ReceiptState, RunMode } from "@signalbox/protocol";
+import { HoldSchema, JobState, LeverOutcome, ReceiptState, RunMode } from "@signalbox/protocol";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { page, userEvent } from "vitest/browser";
 import { numbered } from "../logs/samples.ts";
@@ -58,6 +58,39 @@ test("where somebody was faster the lever says who, and offers the choice again"
   await until(() => room.commands.length === 2);
   expect(room.commands[1]?.command?.ifGeneration).toBe(2n);
   await until(() => !words(lever("End")).includes("before you"));
+});
+
+test("what is said in place of lines covers no marker", async () => {
+  const value = runValue(RunMode.PAUSE);
+  const paused = { generation: 2n, value, outcome: LeverOutcome.APPLIED, atLine: 1n };
+  room.setJob(
+    running({
+      state: JobState.PAUSED,
+      spec: { generation: 2n, levers: [{ generation: 2n, value }] },
+      attempts: [{ number: 1, workerId: "box-01", assignedAtUs: beganUs, startedAtUs: beganUs, levers: [paused] }],
+      receipts: [
+        {
+          ...{ generation: 2n, value, state: ReceiptState.APPLIED, actor: { name: "ana" }, requestId: "ana-1" },
+          ...{ acceptedAtUs: nowUs(), decidedAtUs: nowUs(), attempt: 1, atLine: 1n },
+        },
+      ],
+    }),
+  );
+  await openApp(room, "/jobs/alpha");
+  const marker = await until(() => document.querySelector(".row.marker"));
+  const { bottom = 0 } = marker?.getBoundingClientRect() ?? {};
+  expect(document.querySelector(".waiting")?.getBoundingClientRect().top).toBeGreaterThan(bottom);
+});
+
+test("beside several attempts the head names the worker, down to 768 px", async () => {
+  const workerId = "ip-10-0-3-17.eu-west-1.compute";
+  const each = { workerId, assignedAtUs: beganUs, startedAtUs: beganUs };
+  const name = "nightly-index-of-all-customers-and-orders";
+  room.setJob(running({ name, attempts: [1, 2, 3].map((number) => ({ ...each, number })) }));
+  await openApp(room, "/jobs/alpha", 768);
+  const link = (await page.getByRole("link", { name: workerId }).findElement()).getBoundingClientRect();
+  const shown = document.querySelector(".head .facts")?.getBoundingClientRect();
+  expect(Math.min(link.right, shown?.right ?? 0) - link.left).toBeGreaterThan(80);
 });
 
 test("the strip names its peak and bucket, reads a bucket out, leads to its lines, and has a table", async () => {
@@ -292,7 +325,7 @@ test("deadline, retries, safe point and results are told, and everything is to b
   await openApp(room, "/jobs/alpha");
   await userEvent.click(page.getByRole("tab", { name: "Details" }));
   const details = () => words(document.querySelector("#panel-details"));
-  await until(() => details().includes("attempt 2 of 5"));
+  await until(() => details().includes("try 2 of 5"));
   expect(details()).toContain("10 m 00 s an attempt, stands while paused");
   await until(() => details().includes("usually within 0.4 s"));
   expect(details()).toMatch(/Results so far words 1204 ?top\.the 9/);

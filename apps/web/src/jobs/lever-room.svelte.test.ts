@@ -123,6 +123,22 @@ test("a cancel that somebody else asked for first is said with who and when, and
   await until(() => !words(lever("End")).includes("Raj"));
 });
 
+test("on a phone what a lever says at rest keeps its spaces", async () => {
+  const levers = [{ generation: 2n, value: runValue(RunMode.RUN) }];
+  const receipt = { ...levers[0], state: ReceiptState.APPLIED, actor: { name: "raj" } };
+  room.setJob(
+    running({
+      spec: { generation: 2n, levers },
+      receipts: [{ ...receipt, acceptedAtUs: nowUs(), decidedAtUs: nowUs() + 38_000n }],
+    }),
+  );
+  room.setVitals({ jobId: "alpha", attempt: 1, asOfUs: 1n, safePointMs: 400n });
+  await openApp(room, "/jobs/alpha", 360);
+  await userEvent.click(page.getByRole("button", { name: "Levers" }));
+  const says = () => lever("Run")?.querySelector<HTMLElement>(".words")?.innerText.replaceAll("\u00a0", " ");
+  await until(() => says() === "applied after 38 ms, by raj · pauses within 0.4 s");
+});
+
 test("on a phone the bar names what a cancel that counts down will do", async () => {
   room.setJob(running());
   await openApp(room, "/jobs/alpha", 360);

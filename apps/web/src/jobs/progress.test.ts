@@ -41,14 +41,14 @@ describe("the progress cell is never empty", () => {
     );
     expect(plain(jobRecord({ state: JobState.QUEUED, attempts }))).toBe("given to box, which has not begun yet");
   });
-  test("a job that will be tried again says when, which attempt it is, and how the one before ended", () => {
+  test("a job that will be tried again says when, which try it is, and how the one before ended", () => {
     const retry = { mostAttempts: 3, backOffMs: 10_000n };
     const failed = { outcome: EndOutcome.FAILED, reason: "exit code 2", exitCode: 2 };
     const waiting = { state: JobState.QUEUED, retryAtUs: us(nowMs + 38_000), retry, tries: 1 };
     const ended = [{ number: 1, workerId: "box", assignedAtUs: 1n, endedAtUs: 2n, end: failed }];
-    expect(plain(jobRecord({ ...waiting, attempts: ended }))).toBe("next try in 38 s, attempt 2 of 3 · exit 2");
+    expect(plain(jobRecord({ ...waiting, attempts: ended }))).toBe("next try in 38 s, 2 of 3 · exit 2");
     expect(plain(jobRecord({ ...waiting, retryAtUs: us(nowMs - 1), reason: "bad luck" }))).toBe(
-      "next try now, attempt 2 of 3 · bad luck",
+      "next try now, 2 of 3 · bad luck",
     );
   });
   test("a running job shows its share, its ETA only when steady, and its items", () => {

@@ -141,8 +141,8 @@ describe("a deadline", () => {
 test("a job that is tried again says when, and which attempt that is", () => {
   const retry = { mostAttempts: 5, backOffMs: 1_000n };
   const text = (more: JobInit) => plain(retryText(jobRecord({ retry, ...more }), nowMs));
-  expect(text({ tries: 2, retryAtUs: us(nowMs + 12_000) })).toBe("retries in 12 s, attempt 3 of 5");
-  expect(text({ tries: 3 })).toBe("attempt 3 of 5");
-  expect(text({ tries: 5 })).toBe("attempt 5 of 5, no other by itself");
+  expect(text({ tries: 2, retryAtUs: us(nowMs + 12_000) })).toBe("retries in 12 s, try 3 of 5");
+  expect(text({ tries: 3 })).toBe("try 3 of 5");
+  expect(text({ tries: 5 })).toBe("try 5 of 5, no other by itself");
   expect(retryText(jobRecord(), nowMs)).toBeUndefined();
 });

@@ -46,6 +46,7 @@ export class LogReader {
   #summary = $state.raw<LogSummary>(nothing);
   #marked = $state.raw<MarkedLines | undefined>(undefined);
   #announcement = $state.raw("");
+  #hasMarkers = $state.raw(false);
   #shown = $state.raw<ShownLines>({ from: 1, to: 1 });
   /** What was painted last. */
   #painted: ShownLines = { from: 1, to: 1 };
@@ -149,8 +150,14 @@ export class LogReader {
     this.#announcement = words;
   }
 
+  /** There are rows even where there is no line: commands. */
+  get hasMarkers(): boolean {
+    return this.#hasMarkers;
+  }
+
   set markers(markers: readonly CommandMarker[]) {
     this.#rows.markers = markers;
+    this.#hasMarkers = markers.length > 0;
     this.#surface?.invalidate();
   }
 
