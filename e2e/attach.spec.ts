@@ -111,6 +111,7 @@ test("at a terminal, keys pause, resume, speed up, change the level, send input,
     return value && "itemsPerSecond" in value ? value.itemsPerSecond : undefined;
   };
   await expect.poll(speed).toBeDefined();
+  await expect.poll(() => terminal.drawn).toMatch(/ speed [\d,.]+ \/s in effect/);
   const slower = (await speed()) ?? 0;
   // The next step goes by what was seen of the one before.
   const press = (key: string) => {
@@ -122,11 +123,13 @@ test("at a terminal, keys pause, resume, speed up, change the level, send input,
   await expect.poll(() => press("+")).toBeGreaterThan(slowest);
   terminal.press("l");
   await expect.poll(() => asked("logLevel")).toMatchObject({ level: Level.DEBUG });
+  await expect.poll(() => terminal.drawn).toMatch(/log level debug in effect/);
   terminal.press("?");
   await expect.poll(() => terminal.rows.join("\n")).toContain("p pause · r resume · c cancel");
-  // Tuned jobs take no input: that is said, and nothing else happens.
+  // Tuned jobs take no input: that is said, and nothing else happens, whatever is typed behind it.
   terminal.press("ihello\r");
-  await expect.poll(() => terminal.rows.join("\n")).toContain("Nothing sent: Jobs of type tuned take no input.");
+  await expect.poll(() => terminal.rows.join("\n")).toContain("Jobs of type tuned take no input: nothing is sent.");
+  expect(await asked("logLevel")).toMatchObject({ level: Level.DEBUG });
   terminal.press("c");
   await expect.poll(() => terminal.drawn).toContain("c again cancels the job");
   expect(setting((await signalbox.job(id)).record, "run")?.value?.value.value).toMatchObject({ mode: RunMode.RUN });
@@ -162,9 +165,12 @@ test("at a terminal, keys pause, resume, speed up, change the level, send input,
 test("Ctrl+Z gives the terminal back to the shell, in the middle of a line too, and fg draws it again", async ({
   signalbox,
 }) => {
-  await signalbox.worker("w1");
-  const id = await signalbox.startJob("lines", { per_second: 5 });
-  await signalbox.state(id, JobState.RUNNING);
+  // It prints, and takes input.
+  const loop = "i=0; while sleep 0.2; do i=$((i+1)); echo line $i of job; done";
+  const printing = begin(signalbox, ["run", "--name", "loop", "--", "sh", "-c", loop]);
+  const found = async () => (await signalbox.jobs.listJobs({ pageSize: 10 })).jobs.find(({ name }) => name === "loop");
+  await expect.poll(async () => (await found())?.state, { timeout: 30_000 }).toBe(JobState.RUNNING);
+  const id = (await found())?.id ?? "";
   const shell = new AtTerminal(signalbox, "--norc --noprofile -i", "PS1='ready> ' bash");
   const until = (text: string | RegExp, from = 0) =>
     expect.poll(() => shell.drawn.slice(from), { timeout: 30_000 }).toMatch(text);
@@ -207,6 +213,33 @@ test("Ctrl+Z gives the terminal back to the shell, in the middle of a line too, 
   await expect.poll(() => alone.drawn.split("? keys").length).toBeGreaterThan(2);
   alone.press("q");
   expect(await alone.code).toBe(0);
+  await signalbox.run(id, RunMode.CANCEL);
+  await printing.ended;
+});
+
+test("what is pressed while the link is lost is refused at once, and nothing of it comes later", async ({
+  signalbox,
+}) => {
+  await signalbox.worker("w1");
+  const id = await signalbox.startJob("lines", { per_second: 50 });
+  await signalbox.state(id, JobState.RUNNING);
+  const terminal = new AtTerminal(signalbox, `attach ${id}`);
+  await expect.poll(() => terminal.drawn).toContain("? keys");
+  await signalbox.server.kill("SIGKILL");
+  await expect.poll(() => terminal.rows.join("\n")).toContain("Not live: ");
+  for (const key of ["p", "-", "l", "cc", "i"]) {
+    const before = terminal.rows.join("\n").split("nothing was sent").length;
+    terminal.press(key);
+    await expect.poll(() => terminal.rows.join("\n").split("nothing was sent").length).toBeGreaterThan(before);
+  }
+  await signalbox.start();
+  await expect.poll(() => terminal.rows.join("\n"), { timeout: 60_000 }).toContain("Live again");
+  const { record } = await signalbox.job(id);
+  expect(record.receipts).toEqual([]);
+  terminal.press("p");
+  await signalbox.state(id, JobState.PAUSED);
+  terminal.press("q");
+  expect(await terminal.code).toBe(0);
 });
 
 test("over a server that is killed twice an attached job's lines come each once, and at a rate those left out are told", async ({

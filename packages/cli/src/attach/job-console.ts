@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ClientCommandSchema, StartSchema, type ClientCommand, type JobEvent, type Start } from "@signalbox/protocol";
 import { explain } from "../explain.ts";
-import type { Room } from "../room.ts";
+import { wasLostOnTheWay, type Room } from "../room.ts";
 import { isRefusal, lossWords, type LinkEvent } from "../watch.ts";
 import { CommandStream } from "./command-stream.ts";
 
@@ -55,8 +55,8 @@ export class JobConsole {
   }
 
   /**
-   * What comes, until the job is done, the server has ended its side after {@link leave}, or `signal` aborts. Throws CliError if the
-   * first stream cannot be opened, and when the server refuses.
+   * What comes, until the job is done, the server has ended its side after {@link leave}, or `signal` aborts. Throws CliError if
+   * there is no server at first, and when it refuses.
    */
   async *events(signal: AbortSignal): AsyncGenerator<ConsoleEvent> {
     let awaySinceMs: number | undefined;
@@ -89,6 +89,8 @@ export class JobConsole {
         if (this.#hasLeft) return;
       } catch (error) {
         if (signal.aborted || this.#hasLeft) return;
+        // One that stops just now will be there again.
+        heard ||= wasLostOnTheWay(error);
         if (!heard || isRefusal(error)) throw explain(error, this.#room.address);
         reason = stream.signal.aborted ? `no word for ${silenceMs / 1000} s` : lossWords(error);
       } finally {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Typing } from "./keys.ts";
 
 const take = (typing: Typing, text: string) => [...typing.take(text)];
@@ -42,6 +42,19 @@ describe("typing", () => {
       { kind: "key", key: "suspend" },
     ]);
     expect(take(typing, "\r")).toEqual([{ kind: "line", text: "ab" }]);
+  });
+
+  test("of a line that nobody asks for steers nothing, until Enter, a pause, or Ctrl+C", () => {
+    const typing = new Typing(() => false);
+    const input = { kind: "key", key: "input" };
+    expect(take(typing, "ihello, cc\rp")).toEqual([input, { kind: "key", key: "pause" }]);
+    expect(take(typing, "ip\u0003")).toEqual([input, { kind: "key", key: "interrupt" }]);
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    expect(take(new Typing(() => false), "ip")).toEqual([input]);
+    take(typing, "\u001bi");
+    vi.advanceTimersByTime(1_000);
+    expect(take(typing, "p")).toEqual([{ kind: "key", key: "pause" }]);
   });
 
   test("of a line has an end", () => {

@@ -30,6 +30,8 @@ export type Typed =
   /** The job's input is to be ended. */
   | { readonly kind: "eof" };
 
+/** Who types a line that nobody asks for has noticed it when so long no key came, milliseconds. */
+const deafMs = 1_000;
 const escape = "\u001b";
 /** Longest line that can be typed, characters. */
 const longestLine = 4_096;
@@ -38,7 +40,15 @@ const sequence = new RegExp(`^${escape}(?:\\[[0-9;?]{0,16}[ -/]{0,4}[@-~]|O.)`);
 
 /** Makes keys and lines of what a terminal sends in raw mode. */
 export class Typing {
+  readonly #mayType: () => boolean;
   #line: string | undefined;
+  /** Until then letters are what somebody types who has not seen yet that no line is asked for: they steer nothing. */
+  #deafUntilMs = -Infinity;
+
+  /** `mayType`: whether a line can be typed at present; else the key for it is one like others. */
+  constructor(mayType: () => boolean = () => true) {
+    this.#mayType = mayType;
+  }
 
   /** What a piece of what was typed leads to, in order. */
   *take(text: string): Generator<Typed> {
@@ -48,12 +58,20 @@ export class Typing {
       at += skipped || char.length;
       if (skipped > 0) continue;
       if (this.#line !== undefined) yield* this.#edit(this.#line, char);
-      else {
-        const key = keys[char];
-        if (key === "input") yield this.#typing("");
-        else if (key) yield { kind: "key", key };
-      }
+      else yield* this.#press(char);
     }
+  }
+
+  *#press(char: string): Generator<Typed> {
+    const key = keys[char];
+    const nowMs = performance.now();
+    if (nowMs < this.#deafUntilMs && key !== "interrupt" && key !== "suspend") {
+      this.#deafUntilMs = char === "\r" || char === escape ? -Infinity : nowMs + deafMs;
+      return;
+    }
+    if (key === "input" && this.#mayType()) yield this.#typing("");
+    else if (key) yield { kind: "key", key };
+    if (key === "input" && this.#line === undefined) this.#deafUntilMs = nowMs + deafMs;
   }
 
   *#edit(line: string, char: string): Generator<Typed> {

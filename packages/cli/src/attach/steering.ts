@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import type { Level } from "@signalbox/protocol";
-import { ConsoleInputSchema, type JobEvent, type JobRecord, type Vitals } from "@signalbox/protocol";
+import { ConsoleInputSchema, ReceiptState, type JobEvent, type JobRecord, type Vitals } from "@signalbox/protocol";
 import { rate } from "@signalbox/protocol/format";
+import { isOpen } from "@signalbox/protocol/job-state";
 import { levelWord } from "../lever-values.ts";
 import { sanitise } from "../sanitise.ts";
 import type { JobConsole } from "./job-console.ts";
@@ -11,6 +12,8 @@ import { nextLevel, nextSpeed } from "./levers.ts";
 
 /** A second press of the cancel key counts within this, milliseconds. */
 const confirmMs = 4_000;
+/** What became of a step is shown for so long, milliseconds. */
+const shownMs = 3_000;
 
 type Said = Parameters<JobConsole["say"]>[0];
 
@@ -20,6 +23,15 @@ export interface Seen {
   readonly vitals: Vitals | undefined;
 }
 
+/** A step of a lever. */
+interface Step {
+  readonly id: string;
+  readonly what: string;
+  /** Undefined: not accepted yet. */
+  generation: bigint | undefined;
+  decidedMs: number | undefined;
+}
+
 /** Turns keys and typed lines into commands, and says what became of them. */
 export class Steering {
   readonly #console: JobConsole;
@@ -27,6 +39,8 @@ export class Steering {
   /** What each command that is not answered yet asks, for people, and how to say it again. */
   readonly #asked = new Map<string, { readonly what: string; readonly command: Said }>();
   #cancelPressedMs = -Infinity;
+  /** The lever that was moved by a step last: what it shall be, and what is known of that. */
+  #step: Step | undefined;
   /** Where the next piece of input begins, once that is known. */
   #inputEnd: bigint | undefined;
 
@@ -38,6 +52,25 @@ export class Steering {
   /** Whether the next press of the cancel key cancels. */
   get asksToConfirm(): boolean {
     return performance.now() - this.#cancelPressedMs < confirmMs;
+  }
+
+  /** What is known of the newest step of a lever, for a moment after it is decided; else empty. */
+  stepWords({ job }: Pick<Seen, "job">): string {
+    const step = this.#step;
+    if (!step) return "";
+    const receipt = job.receipts.find(({ generation }) => generation === step.generation);
+    if (!receipt || isOpen(receipt)) return `${step.what} asked`;
+    step.decidedMs ??= performance.now();
+    if (performance.now() - step.decidedMs >= shownMs) this.#step = undefined;
+    switch (receipt.state) {
+      case ReceiptState.APPLIED:
+      case ReceiptState.PROVED:
+        return `${step.what} in effect`;
+      case ReceiptState.REJECTED:
+        return `${step.what} refused: ${sanitise(receipt.reason)}`;
+      default:
+        return "";
+    }
   }
 
   /** Does what a key asks for; those that leave are for the caller. */
@@ -58,7 +91,7 @@ export class Steering {
       case "slower": {
         const speed = nextSpeed(job, vitals, key === "faster");
         const words = speed === undefined ? "unlimited" : rate(speed);
-        this.#say(`Speed not set to ${words}`, {
+        this.#sayStep(`speed ${words}`, `Speed not set to ${words}`, {
           case: "setSpeed",
           value: speed === undefined ? {} : { itemsPerSecond: speed },
         });
@@ -66,7 +99,11 @@ export class Steering {
       }
       case "level": {
         const level: Level = nextLevel(job);
-        this.#say(`Log level not set to ${levelWord(level)}`, { case: "setLogLevel", value: { level: { level } } });
+        const words = levelWord(level);
+        this.#sayStep(`log level ${words}`, `Log level not set to ${words}`, {
+          case: "setLogLevel",
+          value: { level: { level } },
+        });
         break;
       }
       case "help":
@@ -92,11 +129,15 @@ export class Steering {
   /** Takes what the server says of commands and of input. */
   heard(event: JobEvent["event"]): void {
     if (event.case === "input") this.#inputEnd = event.value.nextOffset;
-    else if (event.case === "accepted") this.#asked.delete(event.value.id);
-    else if (event.case === "refused") {
+    else if (event.case === "accepted") {
+      const { id, generation } = event.value;
+      this.#asked.delete(id);
+      if (this.#step?.id === id) this.#step.generation = generation;
+    } else if (event.case === "refused") {
       const { id, code, reason, nextOffset } = event.value;
       const asked = this.#asked.get(id);
       this.#asked.delete(id);
+      if (this.#step?.id === id) this.#step = undefined;
       if (asked?.command.case === "input") {
         this.#inputEnd = nextOffset;
         // Somebody else has sent something meanwhile: ours goes behind it.
@@ -111,7 +152,14 @@ export class Steering {
     }
   }
 
-  #say(what: string, command: Said): void {
-    this.#asked.set(this.#console.say(command), { what, command });
+  #sayStep(what: string, notDone: string, command: Said): void {
+    this.#step = { id: this.#say(notDone, command), what, generation: undefined, decidedMs: undefined };
+  }
+
+  /** Returns the id under which it is answered. */
+  #say(what: string, command: Said): string {
+    const id = this.#console.say(command);
+    this.#asked.set(id, { what, command });
+    return id;
   }
 }

@@ -4,7 +4,7 @@ import { exact, plural } from "@signalbox/protocol/format";
 import { Bottom } from "../attach/bottom.ts";
 import { JobConsole } from "../attach/job-console.ts";
 import { Keyboard } from "../attach/keyboard.ts";
-import { Typing } from "../attach/keys.ts";
+import { Typing, type Key } from "../attach/keys.ts";
 import { statusRow } from "../attach/status-row.ts";
 import { Steering, type Seen } from "../attach/steering.ts";
 import { endWords } from "../end-words.ts";
@@ -63,7 +63,7 @@ export async function attachTo(
   });
   const after = cancelOnClose ? "The job is canceled" : "The job goes on";
   invocation.interruptedNote = `${after}: signalbox job ${job.id}`;
-  const view = new View(invocation, console, job, options);
+  const view = new View(invocation, room, console, job, options);
   try {
     return await view.run();
   } finally {
@@ -74,10 +74,11 @@ export async function attachTo(
 /** One attachment: what is on the terminal, and what is typed there. */
 class View {
   readonly #invocation: Invocation;
+  readonly #room: Room;
   readonly #console: JobConsole;
   readonly #bottom: Bottom;
   readonly #steering: Steering;
-  readonly #typing = new Typing();
+  readonly #typing = new Typing(() => !this.#isAway && !this.#takesNoInput);
   readonly #keyboard = new Keyboard({
     onTyped: (text) => this.#typedIn(text),
     onResumed: () => void this.#bottom.reveal().catch(() => undefined),
@@ -88,11 +89,14 @@ class View {
   #attempt = 0;
   #typed: string | undefined;
   #isAway = false;
+  /** Jobs of its type take none, as far as a worker offers the type. */
+  #takesNoInput = false;
   #left: number | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(invocation: Invocation, console: JobConsole, job: JobRecord, options: AttachOptions) {
+  constructor(invocation: Invocation, room: Room, console: JobConsole, job: JobRecord, options: AttachOptions) {
     this.#invocation = invocation;
+    this.#room = room;
     this.#console = console;
     this.#bottom = new Bottom(invocation.out);
     this.#steering = new Steering(console, (text) => this.#bottom.note(text));
@@ -104,7 +108,10 @@ class View {
   async run(): Promise<number> {
     const { out, signal } = this.#invocation;
     // Without a terminal on both sides nobody sees what keys do.
-    if (process.stdin.isTTY && this.#bottom.isLive) this.#keyboard.open();
+    if (process.stdin.isTTY && this.#bottom.isLive) {
+      this.#keyboard.open();
+      void this.#learnType();
+    }
     if (this.#bottom.isLive) this.#timer = setInterval(() => void this.#redraw().catch(() => undefined), redrawMs);
     for await (const each of this.#console.events(signal)) {
       if (each.kind !== "event") {
@@ -133,6 +140,13 @@ class View {
     this.#keyboard.close();
     await this.#printer?.end();
     await this.#bottom.end();
+  }
+
+  async #learnType(): Promise<void> {
+    // Without an answer a line can be typed, and the server says what is wrong with it.
+    const answer = await this.#room.jobs.listJobTypes({}).catch(() => undefined);
+    const offer = answer?.types.find(({ type }) => type?.name === this.#seen.job.type);
+    this.#takesNoInput = offer?.type?.takesInput === false;
   }
 
   async #show(event: JobEvent["event"]): Promise<void> {
@@ -197,22 +211,27 @@ class View {
       ? "not live"
       : this.#steering.asksToConfirm
         ? "c again cancels the job"
-        : process.stdin.isTTY
-          ? "? keys"
-          : "";
+        : this.#steering.stepWords(this.#seen) || (process.stdin.isTTY ? "? keys" : "");
     await this.#bottom.show(statusRow(this.#seen, columns, Date.now(), note));
   }
 
   #typedIn(text: string): void {
     for (const typed of this.#typing.take(text)) {
-      if (typed.kind === "typing") this.#typed = typed.text;
-      else if (typed.kind === "line" || typed.kind === "eof") {
-        this.#typed = undefined;
+      if (typed.kind === "typing") {
+        this.#typed = typed.text;
+        continue;
+      }
+      if (typed.kind !== "key") this.#typed = undefined;
+      // What is kept for later would come when nobody expects it any more.
+      if (this.#isAway && (typed.kind !== "key" || steers(typed.key))) this.#bottom.note("Not live: nothing was sent.");
+      else if (typed.kind !== "key") {
         this.#steering.input(typed.kind === "line" ? `${typed.text}\n` : "", typed.kind === "eof");
       } else if (typed.key === "detach" || typed.key === "interrupt") {
         this.#left = typed.key === "detach" ? exitCodes.ok : exitCodes.interrupted;
         this.#console.leave();
-      } else if (typed.key === "suspend") void this.#suspend().catch(() => undefined);
+      } else if (typed.key === "input")
+        this.#bottom.note(`Jobs of type ${sanitise(this.#seen.job.type)} take no input: nothing is sent.`);
+      else if (typed.key === "suspend") void this.#suspend().catch(() => undefined);
       else this.#steering.press(typed.key, this.#seen);
     }
     void this.#redraw().catch(() => undefined);
@@ -222,4 +241,9 @@ class View {
     await this.#bottom.hide();
     this.#keyboard.suspend();
   }
+}
+
+/** Whether a key asks something of the job. */
+function steers(key: Key): boolean {
+  return !["detach", "interrupt", "suspend", "help"].includes(key);
 }
