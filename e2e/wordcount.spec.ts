@@ -99,6 +99,38 @@ test("a file is counted exactly while it is still being sent, over a server that
   }
 });
 
+test("a file whose upload was killed is sent to its end by another command, and no shorter one is", async ({
+  signalbox,
+}) => {
+  const worker = await builtInWorker(signalbox);
+  try {
+    const text = await realText(4_000_000);
+    const [file, short] = ["text", "short"].map((name) => join(signalbox.folder, name)) as [string, string];
+    await writeFile(file, text);
+    await writeFile(short, text.subarray(0, 100_000));
+    const upload = begin(signalbox, ["start", "wordcount", "--input", file, "--speed", "20", "--json"]);
+    const half = () => told(upload).some((each) => sent(each) > 1e6);
+    await expect.poll(half, { timeout: 60_000 }).toBe(true);
+    const jobId = told(upload)[0]?.id ?? "";
+    upload.child.kill("SIGKILL");
+    await upload.ended;
+    expect(await command(signalbox, ["send", jobId, "--input", short])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("is not the beginning of this file"),
+    });
+    await command(signalbox, ["speed", jobId, "unlimited"]);
+    const rest = await command(signalbox, ["send", jobId, "--input", file]);
+    expect(rest.stderr).toMatch(/ has [\d.]+ MB of its input: .*\n.* sent, input ended\n$/);
+    expect(rest.code).toBe(0);
+    await signalbox.state(jobId, JobState.SUCCEEDED);
+    const { record } = await signalbox.job(jobId);
+    expect(record.attempts.map(({ end }) => end?.results)).toEqual([reference(text)]);
+    expect(await command(signalbox, ["send", jobId, "--input", file])).toMatchObject({ code: 1 });
+  } finally {
+    await worker.kill("SIGKILL");
+  }
+});
+
 test("each attempt is sent the whole file, and only what is complete is called so", async ({ signalbox }) => {
   let worker = await builtInWorker(signalbox);
   try {

@@ -341,9 +341,13 @@ export function createProgram(version: string, run: ProgramRun): Command {
     program
       .command("send")
       .summary("send input into a running job")
-      .description("Sends a text, or else standard input, into a running job.")
+      .description(
+        "Sends a text, or else standard input, into a running job; or a file of which the job has the beginning already, from where that " +
+          "ends.",
+      )
       .addArgument(job())
       .argument("[text]", "sent as a line; without it standard input is sent as it is")
+      .option("--input <file>", "send what the job does not have of a file yet, and end its input")
       .option("--eof", "then end the job's input")
       .option("--no-newline", "send the text without a line end"),
     async (invocation, ref: string, text: string | undefined, options: { newline: boolean }) =>

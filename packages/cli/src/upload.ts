@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Attempt, JobRecord } from "@signalbox/protocol";
-import { bytes } from "@signalbox/protocol/format";
+import { bytes, percent } from "@signalbox/protocol/format";
 import { currentAttempt } from "@signalbox/protocol/job-state";
 import { explain } from "./explain.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
@@ -85,6 +85,16 @@ export class Upload {
     }
   }
 
+  /**
+   * Sends into an attempt what it does not have yet: its input ends at `from`. Resolves with whether it has all of it, false if it is over
+   * before. Throws CliError if the input cannot be sent.
+   */
+  async goOn(attempt: number, from: number, signal: AbortSignal): Promise<boolean> {
+    this.#attempt = attempt;
+    this.#sent = from;
+    return this.#sendAll(attempt, signal);
+  }
+
   /** The next attempt that has begun. */
   #next(signal: AbortSignal): Promise<Attempt> {
     return this.#until(signal, () => {
@@ -118,8 +128,8 @@ export class Upload {
     this.#events.onNote(`Attempt ${number} has nothing of what was sent: sending ${name} again from its first byte.`);
   }
 
-  /** Sends all of it into one attempt, or what that takes before it is over. */
-  async #sendAll(attempt: number, signal: AbortSignal): Promise<void> {
+  /** Sends the rest of it into one attempt, and resolves with true; or what that takes before it is over. */
+  async #sendAll(attempt: number, signal: AbortSignal): Promise<boolean> {
     const sender = new InputSender(this.#room, this.#job.id, attempt, { signal, onWait: this.#events.onWait });
     // What can be read again may be sent ahead of the answers; where that goes wrong, one piece alone shows how far the server is.
     const widest = this.#source.isRepeatable ? mostAhead : 1;
@@ -131,7 +141,7 @@ export class Upload {
     for (;;) {
       while (!isRead && flights.length < Math.floor(width)) {
         const data: Uint8Array | undefined = short ?? (await this.#read(attempt, next));
-        if (!data) return;
+        if (!data) return false;
         // A short piece would overtake the long ones before it on the way.
         short = data.length < pieceBytes && flights.length > 0 ? data : undefined;
         if (short) break;
@@ -141,17 +151,17 @@ export class Upload {
         next += data.length;
       }
       const flight = flights.shift();
-      if (!flight) return;
+      if (!flight) return false;
       const { end, error } = await flight.outcome;
       if (end !== undefined) {
         this.#sent = end;
         width = Math.min(widest, width + widening);
-        if (flight.eof) return;
+        if (flight.eof) return true;
       } else {
         signal.throwIfAborted();
         const moved = movedTo(error);
         if (moved === undefined) {
-          if (await this.#isOver(attempt, error)) return;
+          if (await this.#isOver(attempt, error)) return false;
           throw this.#refused(error);
         }
         await Promise.all(flights.map(({ outcome }) => outcome));
@@ -202,6 +212,11 @@ export class Upload {
       cause: error,
     });
   }
+}
+
+/** `3.1 MB of 9.4 MB (33.1 %)`: how much of an input is sent, as far as it is known how long it is. */
+export function sentWords(sent: number, total: number | undefined): string {
+  return total ? `${bytes(sent)} of ${bytes(total)} (${percent(sent / total)})` : bytes(sent);
 }
 
 /** Waits for an answer that may be looked at later. */

@@ -1,6 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
 import { JobState, VitalsSchema, type JobRecord } from "@signalbox/protocol";
-import { bytes, duration, percent } from "@signalbox/protocol/format";
+import { bytes, duration } from "@signalbox/protocol/format";
 import { seenState } from "@signalbox/protocol/job-state";
 import { eta } from "@signalbox/protocol/progress";
 import type { InputSource } from "../input-source.ts";
@@ -8,7 +8,7 @@ import type { Invocation } from "../invocation.ts";
 import type { FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { resultWords } from "../results.ts";
-import { Upload } from "../upload.ts";
+import { sentWords, Upload } from "../upload.ts";
 import { followLog } from "./logs.ts";
 
 /** Progress is printed so often as JSON, and drawn so often on a terminal, milliseconds. */
@@ -60,7 +60,8 @@ class Feeding {
     this.#invocation = invocation;
     this.#source = source;
     this.#found = { job, vitals: undefined };
-    invocation.interruptedNote = `The job waits for the rest of its input. End it with: signalbox cancel ${job.id}`;
+    const goOn = source.isRepeatable ? ` Go on with: signalbox send ${job.id} --input ${source.name}.` : "";
+    invocation.interruptedNote = `The job waits for the rest of its input.${goOn} End it with: signalbox cancel ${job.id}`;
     this.upload = new Upload(room, job, source, {
       onSent: () => this.#draw(),
       onWait: (why, ms) => this.#draw(`${why} for ${duration(ms)}, trying again`),
@@ -111,10 +112,9 @@ class Feeding {
     const state = seenState(job).word;
     const { sent } = this.upload;
     const { total } = this.#source;
-    const share = total ? ` of ${bytes(total)} (${percent(sent / total)})` : "";
     const words = [
       state === "Running" ? undefined : state,
-      `sent ${bytes(sent)}${share}`,
+      `sent ${sentWords(sent, total)}`,
       // Before the results, which may be long: a narrow terminal cuts what comes last.
       instead === undefined ? eta(job, vitals) : undefined,
       instead ?? (vitals && (resultWords(vitals.results, false) || `${bytes(Number(vitals.inputTaken))} taken`)),

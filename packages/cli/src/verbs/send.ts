@@ -1,15 +1,19 @@
 import { bytes, duration } from "@signalbox/protocol/format";
 import { explain } from "../explain.ts";
-import { CliError, exitCodes } from "../exit-codes.ts";
+import { CliError, exitCodes, usageError } from "../exit-codes.ts";
 import { InputSender, movedTo, pieceBytes } from "../input-sender.ts";
+import { openInput } from "../input-source.ts";
 import type { Invocation } from "../invocation.ts";
 import { resolveJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
+import { sentWords, Upload } from "../upload.ts";
 
 export interface SendOptions {
   readonly eof?: boolean;
   readonly newline: boolean;
+  /** A file, of which the job may have the beginning. */
+  readonly input?: string;
 }
 
 /** Sends a text, or else standard input, into a running job; with `eof` ends its input. */
@@ -20,6 +24,8 @@ export async function send(
   options: SendOptions,
 ): Promise<number> {
   const { out } = invocation;
+  if (options.input !== undefined && text !== undefined) throw usageError("Give a text or --input, not both.");
+  if (options.input !== undefined) return sendFile(invocation, ref, options.input);
   const room = await invocation.room();
   const { job } = await resolveJob(room, ref);
   const input = new Input(invocation, room, job.id, sanitise(job.name));
@@ -33,6 +39,48 @@ export async function send(
   if (out.json) await out.object({ jobId: job.id, attempt: input.attempt, nextOffset: String(input.offset) });
   else out.note(`${sanitise(job.name)}: ${bytes(input.sentBytes)} sent${options.eof ? ", input ended" : ""}`);
   return exitCodes.ok;
+}
+
+/** Sends the rest of a file into a job that has its beginning, and ends its input. */
+async function sendFile(invocation: Invocation, ref: string, path: string): Promise<number> {
+  const { out, signal } = invocation;
+  const source = await openInput(path);
+  try {
+    if (!source.isRepeatable || source.total === undefined)
+      throw usageError(`--input takes a file, and ${source.name} is none.`, "Send it with: signalbox send JOB --eof");
+    const room = await invocation.room();
+    const { job } = await resolveJob(room, ref);
+    const name = sanitise(job.name);
+    const { attempt, nextOffset } = await room.call("Nothing sent", () => room.jobs.sendInput({ jobId: job.id }));
+    const from = Number(nextOffset);
+    if (from > source.total)
+      throw new CliError(
+        exitCodes.failed,
+        `Nothing sent: ${name} has ${bytes(from)} of input already, and ${source.name} has ${bytes(source.total)}.`,
+        "What the job has is not the beginning of this file.",
+      );
+    if (from > 0) out.note(`${name} has ${bytes(from)} of its input: what follows on that in ${source.name} is sent.`);
+    const draw = (more = "") => out.status(`${name}: sent ${sentWords(upload.sent, source.total)}${more}`);
+    const upload = new Upload(room, job, source, {
+      onSent: () => {
+        invocation.interruptedNote = `The job waits for the rest. Go on with: signalbox send ${job.id} --input ${path}`;
+        draw();
+      },
+      onWait: (why, ms) => draw(`; ${why} for ${duration(ms)}, trying again`),
+      onNote: (note) => out.note(note),
+    });
+    if (!(await upload.goOn(attempt, from, signal)))
+      throw new CliError(
+        exitCodes.failed,
+        `The rest was not sent: attempt ${attempt} is over.`,
+        `It had ${sentWords(upload.sent, source.total)}.`,
+      );
+    if (out.json) await out.object({ jobId: job.id, attempt, nextOffset: String(upload.sent) });
+    else out.note(`${name}: ${bytes(upload.sent - from)} sent, input ended`);
+    return exitCodes.ok;
+  } finally {
+    await source.close();
+  }
 }
 
 /** The end of one attempt's input: what is written goes behind what others have sent. */
