@@ -50,14 +50,15 @@ export function policyFacts(job: JobRecord): [string, string][] {
 
 /** `2 of 5 attempts used; waits 10 s, then 2 times longer each time, at most 1 h 00 m; also when lost`. */
 function retryWords(
-  { tries }: JobRecord,
+  { tries, attempts }: JobRecord,
   { mostAttempts, backOffMs, factor, longestBackOffMs, whenLost }: RetryPolicy,
 ) {
+  const open = attempts.at(-1);
   const waits =
     backOffMs === 0n
       ? "does not wait"
       : `waits ${duration(Number(backOffMs))}${factor > 1 ? `, then ${factor} times longer each time, at most ${duration(Number(longestBackOffMs))}` : ""}`;
-  const used = `${tries} of ${plural(mostAttempts, "attempt")} used`;
+  const used = `${tries + (open && open.endedAtUs === 0n ? 1 : 0)} of ${plural(mostAttempts, "attempt")} used`;
   return [used, waits, ...(whenLost ? ["also when lost"] : [])].join("; ");
 }
 

@@ -70,7 +70,7 @@ export function outcomeWords(standing: Standing): string {
   switch (receipt.state) {
     case ReceiptState.APPLIED:
     case ReceiptState.PROVED:
-      return appliedWords(receipt);
+      return appliedWords(receipt, standing.job);
     case ReceiptState.REJECTED:
       return `refused: ${sanitise(receipt.reason) || "no reason given"}`;
     case ReceiptState.SUPERSEDED:
@@ -99,12 +99,12 @@ export function pendingWords({ receipt, job, vitals }: Standing, nowMs: number):
     : `accepted; its worker has not got it for ${since}; it stands pending`;
 }
 
-function appliedWords(receipt: Receipt): string {
+function appliedWords(receipt: Receipt, job: JobRecord): string {
   const { value } = receipt.value ?? {};
   if (!value?.case || !receipt.value) return "applied";
   const run = value.case === "run" ? value.value.mode : undefined;
   if (receipt.attempt === 0) {
-    if (run === RunMode.CANCEL) return "canceled before it started";
+    if (run === RunMode.CANCEL) return `canceled before ${job.attempts.length === 0 ? "it started" : "its next attempt"}`;
     if (run === RunMode.PAUSE) return `held in the queue${holdWords(receipt)}: it starts after resume`;
     if (run === RunMode.RUN) return "let go: it starts when its turn comes";
   }

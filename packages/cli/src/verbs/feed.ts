@@ -77,7 +77,7 @@ class Feeding {
     const isLost = job.state === JobState.LOST;
     if (isLost && !this.#saidLost)
       this.#invocation.out.note(
-        `The job's worker is lost. If it does not come back, signalbox retry ${job.id} queues another attempt.`,
+        `The job's worker is lost. If it does not come back, ${isTriedAgain(job) ? "the server queues another attempt" : `signalbox retry ${job.id} queues another attempt`}.`,
       );
     this.#saidLost = isLost;
     this.#draw();
@@ -121,4 +121,9 @@ class Feeding {
     ];
     this.#invocation.out.status(words.filter(Boolean).join(" · "));
   }
+}
+
+/** Whether the server itself queues another attempt of a job whose worker does not come back. */
+function isTriedAgain({ retry, tries }: JobRecord): boolean {
+  return retry?.whenLost === true && tries + 1 < retry.mostAttempts;
 }
