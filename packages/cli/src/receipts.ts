@@ -104,7 +104,8 @@ function appliedWords(receipt: Receipt, job: JobRecord): string {
   if (!value?.case || !receipt.value) return "applied";
   const run = value.case === "run" ? value.value.mode : undefined;
   if (receipt.attempt === 0) {
-    if (run === RunMode.CANCEL) return `canceled before ${job.attempts.length === 0 ? "it started" : "its next attempt"}`;
+    if (run === RunMode.CANCEL)
+      return `canceled before ${job.attempts.length === 0 ? "it started" : "its next attempt"}`;
     if (run === RunMode.PAUSE) return `held in the queue${holdWords(receipt)}: it starts after resume`;
     if (run === RunMode.RUN) return "let go: it starts when its turn comes";
   }

@@ -44,9 +44,6 @@ import {
 
 // Reports: what a worker says of the attempt that it runs. See job-fold.ts for the rules of all folds.
 
-/** A word is late if what it tells of was so long ago, microseconds; what is told sooner has happened when it was heard. */
-const lateUs = 1_000_000;
-
 /**
  * The record after a worker's word on its open attempt; undefined if it says nothing new. The caller has checked that the attempt is
  * the open one and belongs to the process that reports. Folding the same report twice changes nothing the second time. `serverTime` makes
@@ -63,10 +60,10 @@ export function foldReport(
   if (!attempt || attempt.number !== report.attempt) return undefined;
   const at = BigInt(now);
   let changed = false;
-  /** When something happened of which a late word tells, not before `earliest`. */
+  /** When something happened, by the worker's word: not before `earliest`, nor after it was told. */
   const happened = (workerUs: bigint, earliest: bigint): bigint => {
     const told = workerUs > 0n && serverTime ? BigInt(Math.round(serverTime(Number(workerUs)))) : at;
-    if (at - told < lateUs) return at;
+    if (told > at) return at;
     return told > earliest ? told : earliest;
   };
 

@@ -100,17 +100,18 @@ describe("times", () => {
     ) ?? record;
   const end = (atS: number) => ({ outcome: EndOutcome.SUCCEEDED, endLine: 1n, atUs: BigInt(atS * s) });
 
-  test("of a late word are the worker's, on the clock of the server", () => {
+  test("are the worker's, on the clock of the server, also of a word that comes late", () => {
     const record = foldAssign({ ...started(), workerId: worker.workerId }, worker, 3700 * s);
     const ended = told(record, 3701 * s, { beganAtUs: BigInt(10 * s), end: end(99) });
     expect([ended.startedAtUs, ended.endedAtUs]).toEqual([BigInt(3610 * s), BigInt(3699 * s)]);
     expect(ended.attempts[0]).toMatchObject({ startedAtUs: BigInt(3610 * s), endedAtUs: BigInt(3699 * s) });
   });
 
-  test("of a word that is not late are when it was heard", () => {
+  test("tell how long a short program ran, however long it took until that was heard", () => {
     const record = foldAssign(started(), worker, 3700 * s);
-    const ended = told(record, 3702 * s, { beganAtUs: BigInt(101.5 * s), end: end(101.9) });
-    expect([ended.startedAtUs, ended.endedAtUs]).toEqual([BigInt(3702 * s), BigInt(3702 * s)]);
+    const ran = told(record, 3701.8 * s, { beganAtUs: BigInt(101.5 * s) });
+    const ended = told(ran, 3702 * s, { beganAtUs: BigInt(101.5 * s), end: end(101.9) });
+    expect([ended.startedAtUs, ended.endedAtUs]).toEqual([BigInt(3701.5 * s), BigInt(3701.9 * s)]);
   });
 
   test("never run backwards, whatever a worker says: nothing begins before it was assigned, or ends before it began", () => {
