@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { JobRecordSchema, JobRecordsSchema } from "./index.ts";
-import { addRawMessages } from "./raw-field.ts";
+import { addRawMessages, rawFieldHead } from "./raw-field.ts";
 
 test("raw messages are, on the wire, what the same messages are in their field", () => {
   const record = fc
@@ -19,6 +19,12 @@ test("raw messages are, on the wire, what the same messages are in their field",
         );
       const usual = create(JobRecordsSchema, { gone: ["x"], records: [...first, ...second] });
       expect(fromBinary(JobRecordsSchema, toBinary(JobRecordsSchema, raw))).toEqual(usual);
+      const pieces = [...first, ...second].flatMap((each) => {
+        const encoded = toBinary(JobRecordSchema, each);
+        return [rawFieldHead(1, encoded), encoded];
+      });
+      const begun = toBinary(JobRecordsSchema, create(JobRecordsSchema, { gone: ["x"] }));
+      expect(fromBinary(JobRecordsSchema, Buffer.concat([begun, ...pieces]))).toEqual(usual);
     }),
   );
 });

@@ -23,6 +23,11 @@ export function addRawMessages(message: Message, fieldNumber: number, encoded: r
   (message.$unknown ??= []).push({ no: fieldNumber, wireType: lengthDelimited, data });
 }
 
+/** What stands before an encoded message where it is a field of another one, so that the two need not be put together to be encoded. */
+export function rawFieldHead(fieldNumber: number, { length }: Uint8Array): Uint8Array {
+  return Uint8Array.from([...varint((fieldNumber << 3) | lengthDelimited), ...varint(length)]);
+}
+
 function put(data: Uint8Array, piece: ArrayLike<number>, at: number): number {
   data.set(piece, at);
   return at + piece.length;

@@ -1,8 +1,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
-  addRawMessages,
   JobEntrySchema,
   JobRecordSchema,
+  rawFieldHead,
+  VitalsSchema,
   type Actor,
   type Command,
   type JobEntry,
@@ -59,8 +60,10 @@ export function jobTopic(jobId: string): string {
 /** The topics of all jobs start with this. */
 export const jobTopicPrefix = "job/";
 
-/** Number of `JobEntry.record`. */
-const recordField = 20;
+/** Numbers of fields of `JobEntry`. */
+const entryFields = { record: 20, vitals: 21 };
+/** Number of `JobRecord.vitals`. */
+const vitalsOfRecord = 18;
 const tries = 5;
 /** Decoding a run must not hold up the event loop. */
 const readAhead = { maxEntries: 100 };
@@ -267,15 +270,18 @@ export class Job {
       actor: decision.actor,
       requestId: decision.requestId ?? "",
       cause: decision.cause,
-      ...(vitals ? { vitals } : {}),
       ...(this.#digest ? { previousDigest: this.#digest } : {}),
     });
     // Encoded once: for the entry, for the table that caches it, for all who watch, and for the answer to who asked for it.
     const encoded = toBinary(JobRecordSchema, record);
-    addRawMessages(entry, recordField, [encoded]);
-    const bytes = toBinary(JobEntrySchema, entry);
-    delete entry.$unknown;
+    const encodedVitals = vitals ? toBinary(VitalsSchema, vitals) : undefined;
+    const bytes = Buffer.concat([
+      toBinary(JobEntrySchema, entry),
+      ...field(entryFields.record, encoded),
+      ...field(entryFields.vitals, encodedVitals),
+    ]);
     entry.record = record;
+    if (vitals) entry.vitals = vitals;
     const digest = digestOf(bytes);
     const position = await writer.append(bytes, 0);
     const before = record === this.#record ? undefined : this.#record;
@@ -283,8 +289,8 @@ export class Job {
     if (vitals) record.vitals = vitals;
     this.#record = record;
     // What follows in an encoded message adds to what it says.
-    const more = create(JobRecordSchema, { entryPosition: record.entryPosition, ...(vitals ? { vitals } : {}) });
-    this.#encoded = Buffer.concat([encoded, toBinary(JobRecordSchema, more)]);
+    const more = toBinary(JobRecordSchema, create(JobRecordSchema, { entryPosition: record.entryPosition }));
+    this.#encoded = Buffer.concat([encoded, more, ...field(vitalsOfRecord, encodedVitals)]);
     this.#digest = digest;
     this.#requests?.learn(entry, decision.body);
     this.#afterEntry(this, before, { entry, position, digest });
@@ -295,6 +301,11 @@ export class Job {
     this.#turn = turn.catch(() => undefined); // The caller gets the error from `turn`; the next one only waits for its turn.
     return turn;
   }
+}
+
+/** An encoded message as a field of another one, in pieces; none if there is none. */
+function field(number: number, encoded: Uint8Array | undefined): Uint8Array[] {
+  return encoded ? [rawFieldHead(number, encoded), encoded] : [];
 }
 
 /** What a job stands on. */

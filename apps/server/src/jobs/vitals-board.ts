@@ -35,7 +35,7 @@ export class VitalsBoard {
   /** A copy of a job's vitals, as they are now. */
   get(jobId: string): Vitals | undefined {
     const slot = this.#slots.get(jobId);
-    return slot && clone(VitalsSchema, settled(slot));
+    return slot && copyOf(settled(slot));
   }
 
   /** A job's vitals to look at; never change them. */
@@ -136,4 +136,10 @@ function settled(slot: Slot): Vitals {
     pending(vitals);
   }
   return vitals;
+}
+
+/** A copy as deep as vitals are changed in place. By reflection it would cost as much as to encode the record of the job that it goes into. */
+function copyOf(vitals: Vitals): Vitals {
+  const { link, levelCounts } = vitals;
+  return { ...vitals, levelCounts: [...levelCounts], ...(link ? { link: { ...link } } : {}) };
 }
