@@ -35,7 +35,10 @@ const commands = 100;
 const seconds = 6;
 const stalledReaders = 50;
 
-/** Measures a canary beside one noisy worker, or beside readers that take a byte a second of a log that grows. */
+/**
+ * Measures a canary beside one noisy worker, or beside readers that take a byte a second of a log that grows. The job that prints that log
+ * prints in the quiet rounds, too: what the readers do is measured.
+ */
 export async function measureCanary(noise: CanaryResult["noise"], rounds: number): Promise<CanaryResult> {
   await using signalbox = await startSignalbox();
   const env = { SIGNALBOX_URL: signalbox.workerUrl, SIGNALBOX_TOKEN_FILE: signalbox.tokenFile };
@@ -47,6 +50,7 @@ export async function measureCanary(noise: CanaryResult["noise"], rounds: number
     const jobId = await signalbox.startJob("idle");
     while ((await signalbox.jobs.getJob({ jobId })).job?.state !== JobState.RUNNING) await delay(20);
     await canary.printed(/ready/);
+    await using log = noise === "stalled readers" ? await printLog(signalbox, env) : undefined;
     const quiet: CanaryTimes[] = [];
     const noisy: CanaryTimes[] = [];
     let results = 0;
@@ -60,7 +64,7 @@ export async function measureCanary(noise: CanaryResult["noise"], rounds: number
     for (let round = 0; round < rounds; round++) {
       quiet.push(await times());
       await using _noise =
-        noise === "stalled readers" ? await readSlowly(signalbox, env) : await make(signalbox, env, noise);
+        noise === "stalled readers" ? await readSlowly(signalbox, log?.jobId ?? "") : await make(signalbox, env, noise);
       await delay(1_000);
       noisy.push(await times());
     }
@@ -78,16 +82,24 @@ async function make(signalbox: SignalboxProcess, env: Record<string, string>, no
   return { [Symbol.asyncDispose]: () => program.kill("SIGKILL") };
 }
 
-/** A job that prints 20,000 lines a second, and readers of its log that take a byte a second each, as a page would over HTTP/1.1. */
-async function readSlowly(signalbox: SignalboxProcess, env: Record<string, string>): Promise<AsyncDisposable> {
+/** A job that prints 20,000 lines a second. */
+async function printLog(
+  signalbox: SignalboxProcess,
+  env: Record<string, string>,
+): Promise<AsyncDisposable & { readonly jobId: string }> {
   const loud: Program = runProgram("packages/bench/src/load-worker.ts", { ...env, WORKERS: "1" });
   await loud.printed(/started/);
   const jobId = await signalbox.startJob("steady", { per_second: 20_000 });
+  return { jobId, [Symbol.asyncDispose]: () => loud.kill("SIGKILL") };
+}
+
+/** Readers of a log that take a byte a second each, as a page would over HTTP/1.1. */
+async function readSlowly(signalbox: SignalboxProcess, jobId: string): Promise<AsyncDisposable> {
   const sockets = await slowReaders(signalbox, jobId, stalledReaders);
   return {
-    async [Symbol.asyncDispose]() {
+    [Symbol.asyncDispose]() {
       sockets.forEach((socket) => socket.destroy());
-      await loud.kill("SIGKILL");
+      return Promise.resolve();
     },
   };
 }
