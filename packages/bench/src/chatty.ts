@@ -56,7 +56,7 @@ export async function measureHttp2Floor(load: ChattyLoad): Promise<ChattyCost> {
   await using folder = await tempFolder();
   const tokenFile = join(folder.path, "token");
   await writeFile(tokenFile, "none");
-  const server = runProgram("packages/bench/src/http2-floor.ts", {});
+  const server = runProgram("packages/bench/src/http2-floor.ts", { ACKS: "100000" });
   const [, port] = await server.printed(/port (\d+)/);
   const program = startWorkers(`http://127.0.0.1:${port}`, tokenFile, load);
   try {
