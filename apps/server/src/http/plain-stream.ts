@@ -99,7 +99,7 @@ class Call implements PlainCall {
   readonly #readMaxBytes: number;
   readonly #toError: (error: unknown) => ConnectError;
   readonly #share: Share;
-  readonly #trailers = new Headers();
+  #trailers: Headers | undefined;
   #reader: PlainReader | undefined;
   #pieces: Buffer[] = [];
   #bytes = 0;
@@ -126,7 +126,7 @@ class Call implements PlainCall {
     this.#readMaxBytes = readMaxBytes;
     this.#toError = toError;
     stream.on("wantTrailers", () => {
-      stream.sendTrailers(Object.fromEntries(this.#trailers));
+      stream.sendTrailers(Object.fromEntries(this.#trailers ?? []));
       // The call is over for a client that still sends, too: it hears so behind the trailers.
       setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
     });
@@ -178,6 +178,7 @@ class Call implements PlainCall {
     this.#isOver = true;
     this.#pieces = [];
     this.#bytes = 0;
+    this.#trailers = new Headers();
     setTrailerStatus(this.#trailers, error === undefined ? undefined : this.#toError(error));
     this.#reader?.closed();
     if (!this.#stream.destroyed) this.#stream.end();

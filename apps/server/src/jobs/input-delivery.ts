@@ -1,7 +1,6 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { InputEntrySchema, InputSchema, type Input, type InputTaken } from "@signalbox/protocol";
 import type { Journal, Position } from "../store/store.ts";
-import { Wake } from "../wake.ts";
 import { largestPieceBytes, type InputDoor } from "./input-door.ts";
 
 /** What may be on its way to a worker, of each attempt: so much beyond what its job has taken. */
@@ -30,13 +29,22 @@ export class InputDelivery {
   readonly #readings = new Map<string, Reading>();
   /** Attempts that may have something to deliver. */
   readonly #due = new Set<string>();
-  readonly #wake = new Wake();
+  readonly #onReady: () => void;
+  /** The next piece. No other is read while it is not taken. */
+  #ready: Input | undefined;
+  #failure: { readonly error: unknown } | undefined;
+  #isReading = false;
   #isOpen = true;
 
-  /** `doorOf` gives the input of an attempt if that runs in the worker's process. */
-  constructor(journal: Journal, doorOf: (jobId: string, attempt: number) => InputDoor | undefined) {
+  /** `doorOf` gives the input of an attempt if that runs in the worker's process. `onReady` is told that there is something to take. */
+  constructor(
+    journal: Journal,
+    doorOf: (jobId: string, attempt: number) => InputDoor | undefined,
+    onReady: () => void,
+  ) {
     this.#journal = journal;
     this.#doorOf = doorOf;
+    this.#onReady = onReady;
   }
 
   /** The worker says what a job has taken. The first word on a stream tells where delivery begins; after that it only goes forward. */
@@ -56,22 +64,13 @@ export class InputDelivery {
     this.#look(key);
   }
 
-  /** What is to be delivered, as it comes. Ends when `signal` aborts. */
-  async *messages(signal: AbortSignal): AsyncGenerator<Input> {
-    while (!signal.aborted) {
-      const [key] = this.#due;
-      if (key === undefined) {
-        await this.#wake.wait(signal);
-        continue;
-      }
-      this.#due.delete(key);
-      const reading = this.#readings.get(key);
-      const input = reading && (await this.#next(reading));
-      if (!input) continue;
-      // Behind the others.
-      this.#due.add(key);
-      yield input;
-    }
+  /** The next piece to deliver; undefined if none is there at present. Throws what reading threw. */
+  take(): Input | undefined {
+    if (this.#failure) throw this.#failure.error;
+    const ready = this.#ready;
+    this.#ready = undefined;
+    if (ready) void this.#readOn();
+    return ready;
   }
 
   /** The stream has ended. */
@@ -84,7 +83,28 @@ export class InputDelivery {
 
   #look(key: string): void {
     this.#due.add(key);
-    this.#wake.notify();
+    void this.#readOn();
+  }
+
+  /** Reads until a piece is there, or nothing is due. */
+  async #readOn(): Promise<void> {
+    if (this.#isReading || this.#ready || this.#failure) return;
+    this.#isReading = true;
+    try {
+      for (const key of this.#due) {
+        this.#due.delete(key);
+        const reading = this.#readings.get(key);
+        this.#ready = reading && (await this.#next(reading));
+        if (!this.#ready) continue;
+        // Behind the others.
+        this.#due.add(key);
+        break;
+      }
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#isReading = false;
+    if (this.#ready || this.#failure) this.#onReady();
   }
 
   /** The next piece of an input; undefined if there is nothing to deliver at present. */

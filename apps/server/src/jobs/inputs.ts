@@ -113,14 +113,20 @@ export class Inputs {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Delivers inputs on a stream of this worker process. To be closed when the stream ends. */
-  deliverTo({ workerId, incarnation }: { readonly workerId: string; readonly incarnation: string }): InputDelivery {
-    return new InputDelivery(this.#journal, (jobId, number) => {
+  /** Delivers inputs on a stream of this worker process, which is woken when there is something to take. To be closed when the stream ends. */
+  deliverTo(session: {
+    readonly workerId: string;
+    readonly incarnation: string;
+    readonly wake: () => void;
+  }): InputDelivery {
+    const { workerId, incarnation } = session;
+    const doorOf = (jobId: string, number: number) => {
       const job = this.#jobs.find(jobId);
       const attempt = job && openAttempt(job.record);
       const isOwn = attempt?.number === number && attempt.workerId === workerId && attempt.incarnation === incarnation;
       return job && isOwn ? this.#doorOf(job, number) : undefined;
-    });
+    };
+    return new InputDelivery(this.#journal, doorOf, () => session.wake());
   }
 
   /** Resolves when nothing is being stored any more on this object's own account. */

@@ -1,4 +1,3 @@
-import { pause } from "../pause.ts";
 import { Refused } from "../refused.ts";
 
 /** How long a stream may be open without saying what it is about. */
@@ -6,14 +5,17 @@ export const firstMessageMs = 10_000;
 
 /** The first message of a stream; undefined if the stream ends before. Throws Refused if it does not come in time. */
 export async function firstMessage<T>(incoming: AsyncIterator<T>, signal: AbortSignal): Promise<T | undefined> {
-  const stop = new AbortController();
+  const first = Promise.withResolvers<T | undefined>();
+  const gone = () => first.resolve(undefined);
+  const late = setTimeout(() => first.reject(firstIsLate()), firstMessageMs);
+  signal.addEventListener("abort", gone, { once: true });
   try {
-    const late = pause(firstMessageMs, AbortSignal.any([signal, stop.signal])).then(() => "late" as const);
-    const first = await Promise.race([incoming.next(), late]);
-    if (first === "late") throw firstIsLate();
-    return first.done ? undefined : first.value;
+    if (signal.aborted) gone();
+    incoming.next().then(({ done, value }) => first.resolve(done ? undefined : value), first.reject);
+    return await first.promise;
   } finally {
-    stop.abort();
+    clearTimeout(late);
+    signal.removeEventListener("abort", gone);
   }
 }
 

@@ -61,7 +61,8 @@ class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefin
   }
 
   async next(): Promise<IteratorResult<ConnectRequest, undefined>> {
-    await this.#pace();
+    const rest = this.#rest();
+    if (rest) await rest;
     for (;;) {
       const bytes = this.#message;
       if (bytes) {
@@ -76,13 +77,14 @@ class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefin
   }
 
   /** A worker has some messages a second to say. Who floods waits, with what it sends, and nobody waits with it. */
-  async #pace(): Promise<void> {
+  #rest(): Promise<unknown> | undefined {
     const now = performance.now();
     const earned = ((now - this.#askedAt) / 1000) * messagesPerSecond;
     this.#askedAt = now;
     this.#allowance = Math.min(messageBurst, this.#allowance + earned) - 1;
-    if (this.#allowance < -messagesATurn) await pause((-this.#allowance / messagesPerSecond) * 1000, this.#gone.signal);
-    else if (++this.#given % messagesATurn === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (this.#allowance < -messagesATurn)
+      return pause((-this.#allowance / messagesPerSecond) * 1000, this.#gone.signal);
+    return ++this.#given % messagesATurn === 0 ? new Promise((resolve) => setImmediate(resolve)) : undefined;
   }
 
   message(bytes: Uint8Array): void {

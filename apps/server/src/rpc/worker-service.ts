@@ -4,8 +4,6 @@ import { WelcomeSchema, type ConnectRequest, type ConnectResponse, type WorkerSe
 import type { Clock } from "../clock.ts";
 import type { InputDelivery } from "../jobs/input-delivery.ts";
 import type { Inputs } from "../jobs/inputs.ts";
-import { merge } from "../live/merge.ts";
-import { pause } from "../pause.ts";
 import { Refused } from "../refused.ts";
 import { heartbeatMs, leaseMs } from "../workers/lease-clock.ts";
 import { firstMessage } from "./first-message.ts";
@@ -29,7 +27,10 @@ export function workerService(parts: ConnectParts): ServiceImpl<typeof WorkerSer
   };
 }
 
-/** One Connect call: from hello to the end of the session. */
+/**
+ * One Connect call: from hello to the end of the session. One generator and one reader: a worker that is connected and does nothing costs
+ * little but what these hold.
+ */
 export async function* connectWorker(
   { workers, inputs, storeId, clock }: ConnectParts,
   incoming: AsyncIterator<ConnectRequest>,
@@ -39,8 +40,11 @@ export async function* connectWorker(
   if (first?.message.case !== "hello") throw new Refused("invalid", "The first message of Connect is hello.");
   const session = await workers.connect(first.message.value);
   const input = inputs.deliverTo(session);
+  const beat = () => session.heartbeat(clock());
+  const beats = setInterval(() => session.say("heartbeat", beat), heartbeatMs);
   // Where the worker has gone while a message waits to be sent, `finally` does not run.
   const gone = () => {
+    clearInterval(beats);
     workers.disconnect(session);
     input.close();
   };
@@ -57,15 +61,15 @@ export async function* connectWorker(
         leaseMs,
       }),
     });
-    yield* merge(
-      (stop) => [
-        heartbeats(session, clock, stop),
-        session.messages(stop),
-        inputMessages(input, stop),
-        listen(workers, session, input, incoming),
-      ],
-      AbortSignal.any([signal, session.closed]),
-    );
+    void listen(workers, session, input, incoming).catch((error: unknown) => session.end(error));
+    yield beat();
+    while (!session.closed.aborted) {
+      const said = session.next();
+      if (said) yield said;
+      const piece = input.take();
+      if (piece) yield down({ case: "input", value: piece });
+      if (!said && !piece) await session.changed();
+    }
     session.throwReason();
   } finally {
     signal.removeEventListener("abort", gone);
@@ -73,13 +77,13 @@ export async function* connectWorker(
   }
 }
 
-/** Takes what the worker says; yields nothing. When the worker ends its side, so does the session. */
-async function* listen(
+/** Takes what the worker says. When the worker ends its side, so does the session. */
+async function listen(
   workers: Workers,
   session: WorkerSession,
   input: InputDelivery,
   incoming: AsyncIterator<ConnectRequest>,
-): AsyncGenerator<ConnectResponse, void> {
+): Promise<void> {
   for (;;) {
     const next = await incoming.next();
     if (next.done) {
@@ -110,17 +114,5 @@ async function* listen(
         // A message of a newer SDK that this server does not know: a sign of life all the same.
         break;
     }
-  }
-  yield* [];
-}
-
-async function* inputMessages(input: InputDelivery, signal: AbortSignal): AsyncGenerator<ConnectResponse> {
-  for await (const value of input.messages(signal)) yield down({ case: "input", value });
-}
-
-async function* heartbeats(session: WorkerSession, clock: Clock, signal: AbortSignal): AsyncGenerator<ConnectResponse> {
-  while (!signal.aborted) {
-    yield session.heartbeat(clock());
-    await pause(heartbeatMs, signal);
   }
 }

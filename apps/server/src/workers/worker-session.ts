@@ -11,7 +11,6 @@ import {
 import { openAttempt } from "../jobs/job-record.ts";
 import type { Candidate } from "../jobs/dispatch.ts";
 import { pause } from "../pause.ts";
-import { Refused } from "../refused.ts";
 import { Wake } from "../wake.ts";
 import { noFigures, type LinkFigures } from "./link-figures.ts";
 
@@ -56,6 +55,8 @@ export class WorkerSession implements Candidate {
   readonly #outbox = new Map<string, MakeMessage>();
   readonly #wake = new Wake();
   readonly #ended = new AbortController();
+  /** What the worker's stream is to end with. */
+  #failure: { readonly reason: unknown } | undefined;
 
   /** `now` is the server's clock when the hello came, microseconds. */
   constructor(hello: Hello, epoch: bigint, now: number) {
@@ -131,8 +132,11 @@ export class WorkerSession implements Candidate {
   }
 
   /** Ends the session; with a reason the worker's stream ends with that error. The first call counts. */
-  end(reason?: Refused): void {
-    this.#ended.abort(reason);
+  end(reason?: unknown): void {
+    if (this.#ended.signal.aborted) return;
+    if (reason !== undefined) this.#failure = { reason };
+    this.#ended.abort();
+    this.#wake.notify();
   }
 
   /** Whether it is on its way out, by its own word or because it was asked. */
@@ -150,25 +154,29 @@ export class WorkerSession implements Candidate {
     return this.#ended.signal;
   }
 
-  /** Throws the reason for which the session was ended, if there was one. */
+  /** Throws the reason for which the session was ended, if one was given. */
   throwReason(): void {
-    const reason: unknown = this.#ended.signal.reason;
-    if (reason instanceof Refused) throw reason;
+    if (this.#failure) throw this.#failure.reason;
   }
 
-  /** Messages as they become due. Ends when `signal` aborts. */
-  async *messages(signal: AbortSignal): AsyncGenerator<ConnectResponse> {
-    while (!signal.aborted) {
-      const next = this.#outbox.entries().next();
-      if (next.done) {
-        await this.#wake.wait(signal);
-        continue;
-      }
-      const [key, make] = next.value;
+  /** What is to be said next; undefined if there is nothing at present. */
+  next(): ConnectResponse | undefined {
+    for (const [key, make] of this.#outbox) {
       this.#outbox.delete(key);
       const message = make();
-      if (message) yield message;
+      if (message) return message;
     }
+    return undefined;
+  }
+
+  /** Has whoever sends look again: there may be something to be sent. */
+  wake(): void {
+    this.#wake.notify();
+  }
+
+  /** Resolves when there may be something to be sent, or the session has ended. For the one who sends. */
+  changed(): Promise<void> {
+    return this.#wake.wait();
   }
 }
 
