@@ -13,16 +13,16 @@ export class Wake {
   }
 
   /** Resolves when something has changed since the last wait, or when `signal` aborts. */
-  async wait(signal?: AbortSignal): Promise<void> {
-    if (!this.#due && signal?.aborted !== true) {
+  async wait(signal: AbortSignal): Promise<void> {
+    if (!this.#due && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const settle = () => {
-          signal?.removeEventListener("abort", settle);
+          signal.removeEventListener("abort", settle);
           this.#resolve = undefined;
           resolve();
         };
         this.#resolve = settle;
-        signal?.addEventListener("abort", settle, { once: true });
+        signal.addEventListener("abort", settle, { once: true });
       });
     }
     this.#due = false;

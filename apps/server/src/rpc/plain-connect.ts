@@ -1,9 +1,14 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { ConnectRequestSchema, ConnectResponseSchema, WorkerService, type ConnectRequest } from "@signalbox/protocol";
+import {
+  ConnectRequestSchema,
+  ConnectResponseSchema,
+  WorkerService,
+  type ConnectRequest,
+  type ConnectResponse,
+} from "@signalbox/protocol";
 import type { PlainCall, PlainMethod, PlainReader } from "../http/plain-stream.ts";
-import { pause } from "../pause.ts";
-import { connectWorker, type ConnectParts } from "./worker-service.ts";
+import { ConnectCall, type ConnectOutlet, type ConnectParts } from "./connect-call.ts";
 
 const { connect } = WorkerService.method;
 
@@ -14,104 +19,84 @@ const messageBurst = 2_000;
 const messagesPerSecond = 500;
 
 /**
- * Connect in the plain form of a call: a worker that is connected and does nothing holds a third of what it would in the general
+ * Connect in the plain form of a call: a worker that is connected and does nothing holds a fraction of what it would in the general
  * machinery, and one that talks without pause leaves turns to others.
  */
 export function plainConnect(parts: ConnectParts): PlainMethod {
   return {
     path: `/${connect.parent.typeName}/${connect.name}`,
-    accept: (call) => {
-      const stream = new PlainConnect(call);
-      void stream.serve(parts);
-      return stream;
-    },
+    accept: (call) => new PlainConnect(parts, call),
   };
 }
 
-class PlainConnect implements PlainReader, AsyncIterator<ConnectRequest, undefined> {
+class PlainConnect implements PlainReader, ConnectOutlet {
   readonly #call: PlainCall;
-  readonly #gone = new AbortController();
-  /** A message that nobody has asked for yet: there is one at most. */
-  #message: Uint8Array | undefined;
-  #isOver = false;
-  #failure: Error | undefined;
+  readonly #connect: ConnectCall;
   #given = 0;
   /** Messages that may still be taken at once; what is below 0 is waited for. */
   #allowance = messageBurst;
-  #askedAt = performance.now();
-  #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
+  #takenAt = performance.now();
 
-  constructor(call: PlainCall) {
+  constructor(parts: ConnectParts, call: PlainCall) {
     this.#call = call;
-  }
-
-  /** Runs the call to its end. */
-  async serve(parts: ConnectParts): Promise<void> {
-    try {
-      for await (const response of connectWorker(parts, this, this.#gone.signal)) {
-        this.#call.send(frame(toBinary(ConnectResponseSchema, response)));
-        while (!this.#call.canSend && !this.#gone.signal.aborted)
-          await new Promise<void>((resolve) => (this.#wakeWriter = resolve));
-      }
-      this.#call.end();
-    } catch (error) {
-      this.#call.end(error);
-    }
-  }
-
-  async next(): Promise<IteratorResult<ConnectRequest, undefined>> {
-    const rest = this.#rest();
-    if (rest) await rest;
-    for (;;) {
-      const bytes = this.#message;
-      if (bytes) {
-        this.#message = undefined;
-        this.#call.want(true);
-        return { done: false, value: decode(bytes) };
-      }
-      if (this.#failure) throw this.#failure;
-      if (this.#isOver) return { done: true, value: undefined };
-      await new Promise<void>((resolve) => (this.#wakeReader = resolve));
-    }
-  }
-
-  /** A worker has some messages a second to say. Who floods waits, with what it sends, and nobody waits with it. */
-  #rest(): Promise<unknown> | undefined {
-    const now = performance.now();
-    const earned = ((now - this.#askedAt) / 1000) * messagesPerSecond;
-    this.#askedAt = now;
-    this.#allowance = Math.min(messageBurst, this.#allowance + earned) - 1;
-    if (this.#allowance < -messagesATurn)
-      return pause((-this.#allowance / messagesPerSecond) * 1000, this.#gone.signal);
-    return ++this.#given % messagesATurn === 0 ? new Promise((resolve) => setImmediate(resolve)) : undefined;
+    this.#connect = new ConnectCall(parts, this);
   }
 
   message(bytes: Uint8Array): void {
-    this.#message = bytes;
+    const working = this.#connect.hear(decode(bytes));
+    const restMs = this.#rest();
+    if (!working && restMs === undefined) return;
     this.#call.want(false);
-    this.#wakeReader?.();
+    void this.#goOn(working, restMs);
   }
 
   ended(): void {
-    this.#isOver = true;
-    this.#wakeReader?.();
+    this.#connect.ended();
   }
 
   failed(error: Error): void {
-    this.#failure = error;
-    this.#wakeReader?.();
+    this.#connect.failed(error);
   }
 
   closed(): void {
-    this.#isOver = true;
-    this.#gone.abort(new ConnectError("The client has gone.", Code.Canceled));
-    this.#wakeReader?.();
-    this.#wakeWriter?.();
+    this.#connect.closed();
   }
 
   writable(): void {
-    this.#wakeWriter?.();
+    this.#connect.pump();
+  }
+
+  get canSend(): boolean {
+    return this.#call.canSend;
+  }
+
+  send(message: ConnectResponse): void {
+    this.#call.send(frame(toBinary(ConnectResponseSchema, message)));
+  }
+
+  end(error?: unknown): void {
+    this.#call.end(error);
+  }
+
+  /**
+   * How long the next message has to wait, milliseconds; 0: until others had their turn. A worker has some messages a second to say. Who
+   * floods waits, with what it sends, and nobody waits with it.
+   */
+  #rest(): number | undefined {
+    const now = performance.now();
+    const earned = ((now - this.#takenAt) / 1000) * messagesPerSecond;
+    this.#takenAt = now;
+    this.#allowance = Math.min(messageBurst, this.#allowance + earned) - 1;
+    if (this.#allowance < -messagesATurn) return (-this.#allowance / messagesPerSecond) * 1000;
+    return ++this.#given % messagesATurn === 0 ? 0 : undefined;
+  }
+
+  /** Takes the next message when this one is done with, and not before its time. */
+  async #goOn(working: Promise<void> | undefined, restMs: number | undefined): Promise<void> {
+    if (restMs !== undefined)
+      await new Promise((resolve) => (restMs > 0 ? setTimeout(resolve, restMs) : setImmediate(resolve)));
+    await working;
+    this.#call.want(true);
   }
 }
 

@@ -1,25 +1,10 @@
-import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { WelcomeSchema, type ConnectRequest, type ConnectResponse, type WorkerService } from "@signalbox/protocol";
-import type { Clock } from "../clock.ts";
-import type { InputDelivery } from "../jobs/input-delivery.ts";
-import type { Inputs } from "../jobs/inputs.ts";
-import { Refused } from "../refused.ts";
-import { heartbeatMs, leaseMs } from "../workers/lease-clock.ts";
-import { firstMessage } from "./first-message.ts";
+import type { ConnectRequest, ConnectResponse, WorkerService } from "@signalbox/protocol";
+import { Wake } from "../wake.ts";
+import { ConnectCall, type ConnectParts } from "./connect-call.ts";
 import { pushLogs } from "./push-logs.ts";
-import { down, type WorkerSession } from "../workers/worker-session.ts";
-import type { Workers } from "../workers/workers.ts";
 
-/** What a Connect stream is served with. */
-export interface ConnectParts {
-  readonly workers: Workers;
-  readonly inputs: Inputs;
-  readonly storeId: string;
-  readonly clock: Clock;
-}
-
-/** The service that workers call. */
+/** The service that workers call, for calls that come the general way. */
 export function workerService(parts: ConnectParts): ServiceImpl<typeof WorkerService> {
   return {
     connect: (requests, context) => connectWorker(parts, requests[Symbol.asyncIterator](), context.signal),
@@ -27,92 +12,58 @@ export function workerService(parts: ConnectParts): ServiceImpl<typeof WorkerSer
   };
 }
 
-/**
- * One Connect call: from hello to the end of the session. One generator and one reader: a worker that is connected and does nothing costs
- * little but what these hold.
- */
+/** One Connect call that came the general way. */
 export async function* connectWorker(
-  { workers, inputs, storeId, clock }: ConnectParts,
+  parts: ConnectParts,
   incoming: AsyncIterator<ConnectRequest>,
   signal: AbortSignal,
 ): AsyncGenerator<ConnectResponse> {
-  const first = await firstMessage(incoming, signal);
-  if (first?.message.case !== "hello") throw new Refused("invalid", "The first message of Connect is hello.");
-  const session = await workers.connect(first.message.value);
-  const input = inputs.deliverTo(session);
-  const beat = () => session.heartbeat(clock());
-  const beats = setInterval(() => session.say("heartbeat", beat), heartbeatMs);
+  const due: ConnectResponse[] = [];
+  const wake = new Wake();
+  const over = Promise.withResolvers<undefined>();
+  over.promise.catch(() => undefined); // Heard below.
+  let isOver = false;
+  const call = new ConnectCall(parts, {
+    // One at a time: each is made when it is sent.
+    get canSend() {
+      return due.length === 0;
+    },
+    send(message) {
+      due.push(message);
+      wake.notify();
+    },
+    end(error) {
+      isOver = true;
+      if (error === undefined) over.resolve(undefined);
+      else over.reject(error);
+      wake.notify();
+    },
+  });
   // Where the worker has gone while a message waits to be sent, `finally` does not run.
-  const gone = () => {
-    clearInterval(beats);
-    workers.disconnect(session);
-    input.close();
-  };
+  const gone = () => call.closed();
   signal.addEventListener("abort", gone, { once: true });
+  if (signal.aborted) gone();
+  listen(call, incoming).catch((error: unknown) => call.failed(error));
   try {
-    if (signal.aborted) return;
-    yield down({
-      case: "welcome",
-      value: create(WelcomeSchema, {
-        storeId,
-        serverTimeUs: BigInt(clock()),
-        epoch: session.epoch,
-        heartbeatMs,
-        leaseMs,
-      }),
-    });
-    void listen(workers, session, input, incoming).catch((error: unknown) => session.end(error));
-    yield beat();
-    while (!session.closed.aborted) {
-      const said = session.next();
-      if (said) yield said;
-      const piece = input.take();
-      if (piece) yield down({ case: "input", value: piece });
-      if (!said && !piece) await session.changed();
+    while (!signal.aborted) {
+      const message = due.shift();
+      if (message) {
+        yield message;
+        call.pump();
+      } else if (isOver) return await over.promise;
+      else await wake.wait(signal);
     }
-    session.throwReason();
   } finally {
     signal.removeEventListener("abort", gone);
     gone();
   }
 }
 
-/** Takes what the worker says. When the worker ends its side, so does the session. */
-async function listen(
-  workers: Workers,
-  session: WorkerSession,
-  input: InputDelivery,
-  incoming: AsyncIterator<ConnectRequest>,
-): Promise<void> {
+async function listen(call: ConnectCall, incoming: AsyncIterator<ConnectRequest>): Promise<void> {
   for (;;) {
     const next = await incoming.next();
-    if (next.done) {
-      session.end();
-      return;
-    }
-    workers.heard(session);
-    const { message } = next.value;
-    switch (message.case) {
-      case "heartbeat":
-        workers.heartbeat(session, message.value);
-        break;
-      case "report":
-        await workers.report(session, message.value);
-        break;
-      case "vitals":
-        workers.vitals(session, message.value);
-        break;
-      case "inputTaken":
-        input.heard(message.value);
-        break;
-      case "leaving":
-        workers.leaving(session);
-        break;
-      case "hello":
-        throw new Refused("invalid", "Hello is said once, as the first message of Connect.");
-      case undefined:
-        // A message of a newer SDK that this server does not know: a sign of life all the same.
-        break;
-    }
+    if (next.done) break;
+    await call.hear(next.value);
   }
+  call.ended();
 }

@@ -24,7 +24,9 @@ export class LeaseClock {
 
   /** A sign of life, or the begin of a term. */
   hear(holder: string, now: number): void {
-    this.#heard.set(holder, { at: now, state: "heard" });
+    const lease = this.#heard.get(holder);
+    if (lease) Object.assign(lease, { at: now, state: "heard" });
+    else this.#heard.set(holder, { at: now, state: "heard" });
   }
 
   /** Stops watching the holder. */

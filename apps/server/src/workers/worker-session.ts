@@ -11,7 +11,6 @@ import {
 import { openAttempt } from "../jobs/job-record.ts";
 import type { Candidate } from "../jobs/dispatch.ts";
 import { pause } from "../pause.ts";
-import { Wake } from "../wake.ts";
 import { noFigures, type LinkFigures } from "./link-figures.ts";
 
 /** No worker's clock is further away, microseconds: 250 years. What is further is taken for a fault and bounded. */
@@ -42,6 +41,8 @@ export class WorkerSession implements Candidate {
   figures: LinkFigures = noFigures;
   /** It said that it leaves. */
   leaving = false;
+  /** Whoever sends to it looks for what is due. */
+  onDue: (() => void) | undefined;
   /** It was asked to release what it runs and exit. */
   stopping = false;
   /** An operator wants it to have no more work. */
@@ -53,7 +54,6 @@ export class WorkerSession implements Candidate {
   /** Server times of heartbeats that were sent and not answered. */
   readonly #unanswered = new Set<number>();
   readonly #outbox = new Map<string, MakeMessage>();
-  readonly #wake = new Wake();
   readonly #ended = new AbortController();
   /** What the worker's stream is to end with. */
   #failure: { readonly reason: unknown } | undefined;
@@ -128,7 +128,7 @@ export class WorkerSession implements Candidate {
   /** Says something; what was to be said under the same key and is not sent yet is replaced. */
   say(key: string, make: MakeMessage): void {
     this.#outbox.set(key, make);
-    this.#wake.notify();
+    this.wake();
   }
 
   /** Ends the session; with a reason the worker's stream ends with that error. The first call counts. */
@@ -136,7 +136,7 @@ export class WorkerSession implements Candidate {
     if (this.#ended.signal.aborted) return;
     if (reason !== undefined) this.#failure = { reason };
     this.#ended.abort();
-    this.#wake.notify();
+    this.wake();
   }
 
   /** Whether it is on its way out, by its own word or because it was asked. */
@@ -169,14 +169,9 @@ export class WorkerSession implements Candidate {
     return undefined;
   }
 
-  /** Has whoever sends look again: there may be something to be sent. */
+  /** Has whoever sends look again: there may be something to be sent, or the session has ended. */
   wake(): void {
-    this.#wake.notify();
-  }
-
-  /** Resolves when there may be something to be sent, or the session has ended. For the one who sends. */
-  changed(): Promise<void> {
-    return this.#wake.wait();
+    this.onDue?.();
   }
 }
 

@@ -23,7 +23,7 @@ import { Background } from "./background.ts";
 import { checkHello } from "./check-hello.ts";
 import { Drains } from "./drains.ts";
 import { Forgetting } from "./forgetting.ts";
-import { figuresOf } from "./link-figures.ts";
+import { figuresOf, sameFigures } from "./link-figures.ts";
 import { LeaseClock, leaseMs, silentAfterMs } from "./lease-clock.ts";
 import type { LogIngest } from "./log-ingest.ts";
 import { offeredTypes, type Offered } from "./offered-types.ts";
@@ -269,7 +269,8 @@ export class Workers {
     const now = this.#clock();
     if (heartbeat.echoServerTimeUs !== 0n)
       session.measure(Number(heartbeat.echoServerTimeUs), Number(heartbeat.workerTimeUs), now);
-    session.figures = figuresOf(heartbeat);
+    const figures = figuresOf(heartbeat);
+    if (!sameFigures(session.figures, figures)) session.figures = figures;
     this.board.measure(session);
     this.#attempts.heard(session);
   }
