@@ -138,6 +138,30 @@ test(
 );
 
 test(
+  "a job that was lost by silence says that its worker came back as another process, and is lost since then as before",
+  { timeout: 240_000 },
+  async () => {
+    const first = await port.startWorker("w1");
+    const { id } = await room.start({ per_second: 200 }, "lines");
+    await hasLines(id, 50n);
+    await first.kill("SIGKILL");
+    room.letPass(16);
+    const silent = await state(id, JobState.LOST);
+    expect(silent.reason).toBe("worker w1 has been silent for 15 s; its lease ran out");
+    await port.startWorker("w1");
+    await expect
+      .poll(async () => (await room.get(id)).reason, long)
+      .toBe("worker w1 came back as another process, which does not have this job");
+    const { state: now, stateSinceUs, attempts } = await room.get(id);
+    expect({ now, stateSinceUs, lostAtUs: attempts[0]?.lostAtUs }).toEqual({
+      now: JobState.LOST,
+      stateSinceUs: silent.stateSinceUs,
+      lostAtUs: silent.attempts[0]?.lostAtUs,
+    });
+  },
+);
+
+test(
   "a worker process that takes the name of a dead one makes its attempt lost at once, and the next attempt has the levers that are wanted before its first item",
   { timeout: 240_000 },
   async () => {

@@ -138,7 +138,10 @@ export function entryWords(entry: JobEntry, before: JobRecord | undefined): { wo
     case "assignment":
       return say(`Attempt ${cause.value.attempt} given to ${cause.value.workerId}`);
     case "lost":
-      return say(`Attempt ${cause.value.attempt} lost`, cause.value.reason);
+      return say(
+        `Attempt ${cause.value.attempt} ${before?.state === JobState.LOST ? "stays lost" : "lost"}`,
+        cause.value.reason,
+      );
     case "back":
       return say(`Attempt ${cause.value.attempt} is back`);
     case "workerGone":

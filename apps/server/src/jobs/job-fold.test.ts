@@ -26,7 +26,17 @@ import { expectSensible } from "../testing/job-history.ts";
 import { foldCommand, foldDeliverBy, foldHoldEnded } from "./fold-command.ts";
 import { foldLate } from "./fold-late.ts";
 import { foldReport } from "./fold-report.ts";
-import { foldAssign, foldBack, foldGiveUp, foldLost, foldRetry, foldWorkerGone, newRecord } from "./job-fold.ts";
+import {
+  foldAssign,
+  foldBack,
+  foldGiveUp,
+  foldLost,
+  foldReplaced,
+  foldRetry,
+  foldWorkerGone,
+  newRecord,
+  replacedReason,
+} from "./job-fold.ts";
 import { openAttempt } from "./job-record.ts";
 import { leverOf, settingOf, wantedRun } from "./levers.ts";
 
@@ -237,6 +247,17 @@ describe("a job", () => {
     expect(lost).toMatchObject({ state: JobState.LOST, reason: "silent" });
     expect(foldLost(lost ?? paused, "again", 31)).toBeUndefined();
     expect(foldBack(lost ?? paused, 32)).toMatchObject({ state: JobState.PAUSED, reason: "" });
+  });
+
+  test("that is lost stays so when another process takes its worker's name, and says that instead of the silence", () => {
+    const lost = foldLost(running(), "silent", 30) ?? running();
+    const replaced = foldReplaced(lost, 60);
+    const reason = "worker w came back as another process, which does not have this job";
+    expect(replaced).toEqual({ ...lost, reason });
+    expect(foldReplaced(replaced ?? lost, 90)).toBeUndefined();
+    expect(foldReplaced(foldLost(running(), replacedReason, 30) ?? lost, 90)).toBeUndefined();
+    expect(foldReplaced(running(), 60)).toBeUndefined();
+    expect(foldReplaced(foldBack(replaced ?? lost, 70) ?? lost, 90)).toBeUndefined();
   });
 
   test("that is lost can be given up or retried only after 45 s", () => {

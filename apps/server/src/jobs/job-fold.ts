@@ -131,6 +131,9 @@ function hasNewParameters({ spec, attempts }: JobRecord): boolean {
   return had !== undefined && (settingOf(spec, "parameters")?.generation ?? 0n) > had.receivedGeneration;
 }
 
+/** Why an attempt is lost whose worker's name another process took while it was heard. */
+export const replacedReason = "worker restarted: another process has its name";
+
 /** The record after the lease of the open attempt's worker ran out, or another process took its name; undefined if already lost. */
 export function foldLost(before: JobRecord, reason: string, now: number): JobRecord | undefined {
   const open = openAttempt(before);
@@ -140,6 +143,20 @@ export function foldLost(before: JobRecord, reason: string, now: number): JobRec
   if (attempt) attempt.lostAtUs = BigInt(now);
   setState(record, JobState.LOST, reason, now);
   if (attempt) keepClock(record, attempt, now);
+  return record;
+}
+
+/**
+ * The record after another process took the name of the worker of an attempt that was lost already: nothing but the reason changes, which
+ * spoke of silence. Undefined if the attempt is not lost, or that is said.
+ */
+export function foldReplaced(before: JobRecord, now: number): JobRecord | undefined {
+  const attempt = openAttempt(before);
+  if (!attempt?.lostAtUs) return undefined;
+  const reason = `worker ${attempt.workerId} came back as another process, which does not have this job`;
+  if (before.reason === reason || before.reason === replacedReason) return undefined;
+  const record = begin(before);
+  setState(record, JobState.LOST, reason, now);
   return record;
 }
 

@@ -18,7 +18,7 @@ import type { Clock } from "../clock.ts";
 import { serverActor } from "../jobs/dispatch.ts";
 import type { Job } from "../jobs/job.ts";
 import { foldHello } from "../jobs/fold-report.ts";
-import { foldBack, foldLost } from "../jobs/job-fold.ts";
+import { foldBack, foldLost, foldReplaced, replacedReason } from "../jobs/job-fold.ts";
 import { endedUnheard, openAttempt } from "../jobs/job-record.ts";
 import type { Jobs } from "../jobs/jobs.ts";
 import { recordLate } from "../jobs/late-evidence.ts";
@@ -106,7 +106,7 @@ export class Attempts {
       const attempt = openAttempt(job.record);
       if (!attempt) continue;
       if (attempt.incarnation !== session.incarnation) {
-        await this.lose(job, attempt.incarnation, "worker restarted: another process has its name");
+        await this.#replaced(job, attempt.incarnation);
       } else if (!attempts.some((each) => each.jobId === job.id && each.attempt === attempt.number)) {
         // The assignment never reached it, or it stopped before it could say so: deliver it (again).
         const nothing = create(AttemptReportSchema, { jobId: job.id, attempt: attempt.number });
@@ -181,18 +181,31 @@ export class Attempts {
 
   /** The process that runs the job's open attempt is lost. */
   async lose(job: Job, incarnation: string, reason: string): Promise<void> {
+    await this.#foldLoss(job, incarnation, (before, now) => foldLost(before, reason, now));
+  }
+
+  /** Another process has the name of the one that runs the job's open attempt. */
+  async #replaced(job: Job, incarnation: string): Promise<void> {
+    await this.#foldLoss(
+      job,
+      incarnation,
+      (before, now) => foldLost(before, replacedReason, now) ?? foldReplaced(before, now),
+    );
+  }
+
+  async #foldLoss(
+    job: Job,
+    incarnation: string,
+    fold: (before: JobRecord, now: number) => JobRecord | undefined,
+  ): Promise<void> {
     this.#link(job, WorkerLinkState.LOST);
     await job.update((before, now) => {
       const attempt = openAttempt(before);
       if (attempt?.incarnation !== incarnation) return undefined;
-      const record = foldLost(before, reason, now);
-      return (
-        record && {
-          actor: serverActor,
-          cause: { case: "lost", value: create(AttemptLostSchema, { attempt: attempt.number, reason }) },
-          record,
-        }
-      );
+      const record = fold(before, now);
+      if (!record) return undefined;
+      const lost = create(AttemptLostSchema, { attempt: attempt.number, reason: record.reason });
+      return { actor: serverActor, cause: { case: "lost", value: lost }, record };
     });
   }
 

@@ -78,6 +78,19 @@ describe("a job's history", () => {
     expect(new Set(items.map((item) => item.key)).size).toBe(items.length);
   });
 
+  test("a worker that comes back as another process makes no lost attempt lost twice", () => {
+    const lost = (reason: string) =>
+      entry({ cause: { case: "lost", value: { attempt: 1, reason } }, record: jobRecord({ attempts }) });
+    const back = entry({ cause: { case: "back", value: { attempt: 1 } }, record: jobRecord({ attempts }) });
+    const { items } = history(lost("silent for 15 s"), lost("came back"), back, lost("silent for 15 s"));
+    expect(items.map(({ title, text }) => `${title}: ${text}`)).toEqual([
+      "Attempt 1 lost: silent for 15 s",
+      "Attempt 1 stays lost: came back",
+      "Attempt 1 is back: same process, nothing lost",
+      "Attempt 1 lost: silent for 15 s",
+    ]);
+  });
+
   test("what came late is told apart from how the attempt ended, and its lines can be shown", () => {
     const given = [{ number: 1, workerId: "box-01", endedAtUs: 5_000_000n, end: { outcome: EndOutcome.GIVEN_UP } }];
     const late = (value: { firstLine?: bigint; end?: { outcome: EndOutcome; exitCode: number; atUs: bigint } }) =>

@@ -65,7 +65,7 @@ export class JobHistory {
   #items: HistoryItem[] = [];
   #count = 0;
   readonly #receipts = new Map<bigint, Receipt>();
-  readonly #begun = new Set<number>();
+  readonly #told: Told = { begun: new Set(), lost: new Set() };
   readonly #track = new StateTrack();
 
   /** Oldest first. */
@@ -114,7 +114,7 @@ export class JobHistory {
     for (const entry of entries) {
       this.#count++;
       this.#track.add(entry);
-      const item = describeEntry(entry, this.#count, this.#begun);
+      const item = describeEntry(entry, this.#count, this.#told);
       if (item) this.#items.push(item);
       if (entry.record) this.learn(entry.record);
     }
@@ -143,7 +143,8 @@ export class JobHistory {
     this.#items = [];
     this.#count = 0;
     this.#receipts.clear();
-    this.#begun.clear();
+    this.#told.begun.clear();
+    this.#told.lost.clear();
     this.#track.reset();
   }
 }
@@ -187,8 +188,13 @@ function commandItem(key: string, atUs: number, receipt: Receipt, by?: Receipt):
   };
 }
 
-/** `begun` holds the attempts whose start was told already: each report repeats it. */
-function describeEntry(entry: JobEntry, count: number, begun: Set<number>): HistoryItem | undefined {
+/** What was told of attempts already: reports repeat that one has begun, and one that is lost may be lost for another reason. */
+interface Told {
+  readonly begun: Set<number>;
+  readonly lost: Set<number>;
+}
+
+function describeEntry(entry: JobEntry, count: number, told: Told): HistoryItem | undefined {
   const { cause, record } = entry;
   const atUs = Number(entry.atUs);
   const who = entry.actor?.name || "somebody";
@@ -235,8 +241,8 @@ function describeEntry(entry: JobEntry, count: number, begun: Set<number>): Hist
           attempt,
         );
       }
-      if (started && known && !begun.has(attempt)) {
-        begun.add(attempt);
+      if (started && known && !told.begun.has(attempt)) {
+        told.begun.add(attempt);
         return item("running", "go", `Attempt ${attempt} runs on ${known.workerId}`, "", attempt);
       }
       const back = cause.value.levers.find(
@@ -247,9 +253,14 @@ function describeEntry(entry: JobEntry, count: number, begun: Set<number>): Hist
       );
       return back?.value && item("lever", "idle", capital(`${leverNoun(back.value)} back`), "its time was up", attempt);
     }
-    case "lost":
-      return item("lost", "lost", `Attempt ${cause.value.attempt} lost`, cause.value.reason, cause.value.attempt);
+    case "lost": {
+      const { attempt, reason } = cause.value;
+      const stays = told.lost.has(attempt);
+      told.lost.add(attempt);
+      return item("lost", "lost", `Attempt ${attempt} ${stays ? "stays lost" : "lost"}`, reason, attempt);
+    }
     case "back":
+      told.lost.delete(cause.value.attempt);
       return item(
         "running",
         "go",
