@@ -33,13 +33,13 @@ afterEach(async () => {
   expect(server.violations).toEqual([]);
 });
 
-function startProcess(): ChildProcess {
+function startProcess(dataFolder = data): ChildProcess {
   const child = spawn(process.execPath, [main], {
     env: {
       PATH: process.env.PATH,
       SIGNALBOX_URL: server.url,
       SIGNALBOX_TOKEN_FILE: join(data, "token"),
-      SIGNALBOX_DATA: data,
+      SIGNALBOX_DATA: dataFolder,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -82,6 +82,10 @@ describe("the built-in worker's process", () => {
     server.drain(true);
     expect(await exitCode(child)).toBe(0);
     expect(attempt.report?.end?.outcome).toBe(EndOutcome.RELEASED);
+  });
+
+  test.runIf(process.platform === "linux")("ends at once where its folder cannot be made", async () => {
+    expect(await exitCode(startProcess("/proc/x"))).toBe(1);
   });
 
   test("leaves the place to the one that runs already", async () => {

@@ -15,7 +15,7 @@ const giveUpMs = 10 * 60_000;
 // Whoever started this process may be gone, and with it the other end of these.
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
 
-const unlock = becomeSingleInstance(process.env.SIGNALBOX_DATA || join(homedir(), ".signalbox"));
+const unlock = await becomeSingleInstance(process.env.SIGNALBOX_DATA || join(homedir(), ".signalbox"));
 // The one that runs already connects to the new server by itself.
 if (unlock) await work(unlock);
 

@@ -171,6 +171,17 @@ test("a data folder that cannot be made is one clear sentence", async () => {
   );
 });
 
+test.runIf(process.platform === "linux").each(["/proc/x", "/proc/x/y"])(
+  "a data folder below a system's own (%s) cannot be made, which is said at once",
+  async (folder) => {
+    const server = run("main.ts", { SIGNALBOX_DATA: folder, ...freePorts });
+    expect(await server.exit).toBe(1);
+    expect(server.stderr).toMatch(
+      /^The data folder \S+ cannot be used: ENOENT.* Name another one in SIGNALBOX_DATA, or make it yours\.\n$/,
+    );
+  },
+);
+
 test("a cookie and the token outlive a kill -9 of the server", async () => {
   const folder = await temporaryFolder();
   const first = await start(folder);

@@ -1,6 +1,6 @@
-import { mkdirSync } from "node:fs";
 import module from "node:module";
 import { join } from "node:path";
+import { makeFolder } from "@signalbox/protocol/make-folder";
 import { settleAllocator } from "./allocator.ts";
 import { ConfigError, helpText, readArguments, readConfig, UsageError, type Config } from "./config.ts";
 import { EarlyPort } from "./http/early-port.ts";
@@ -11,7 +11,7 @@ import { EarlyPort } from "./http/early-port.ts";
 settleAllocator();
 const config = settings();
 if (config) {
-  keepCompiled(config.dataFolder);
+  await keepCompiled(config.dataFolder);
   const workerPort = await EarlyPort.take(config.worker, "SIGNALBOX_WORKER_PORT");
   const { serve } = await import("./serve.ts");
   await serve(config, workerPort);
@@ -32,9 +32,9 @@ function settings(): Config | undefined {
 }
 
 /** Has compiled modules kept in the data folder, where nobody else can write. */
-function keepCompiled(dataFolder: string): void {
+async function keepCompiled(dataFolder: string): Promise<void> {
   try {
-    mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
+    await makeFolder(dataFolder);
     module.enableCompileCache(join(dataFolder, "compiled"));
   } catch {
     // It only takes longer; if the folder cannot be used at all, the server says so.

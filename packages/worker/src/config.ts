@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { parseAddresses } from "./addresses.ts";
 
 export { parseAddresses };
-export { makeFolder } from "./make-folder.ts";
+export { makeFolder } from "@signalbox/protocol/make-folder";
 
 /** Where a worker finds its server, and who it is. What is left out comes from the environment. */
 export interface ConnectOptions {

@@ -1,7 +1,7 @@
 import { rename, rmdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { exact } from "@signalbox/protocol/format";
-import { makeFolder } from "../make-folder.ts";
+import { makeFolder } from "@signalbox/protocol/make-folder";
 import { AttemptFiles, SEGMENT_BYTES } from "./attempt-files.ts";
 import type { LineQueue } from "./line-queue.ts";
 import { folderName, NOBODY, ownToken } from "./owners.ts";

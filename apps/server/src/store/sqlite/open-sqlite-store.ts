@@ -1,6 +1,7 @@
-import { mkdir, statfs } from "node:fs/promises";
+import { statfs } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { makeFolder } from "@signalbox/protocol/make-folder";
 import type { HealthView } from "../health.ts";
 import { StoreClosed, StoreLocked } from "../store.ts";
 import type { Store, StoreStats, Table } from "../store.ts";
@@ -50,7 +51,7 @@ const logRestMs = 4;
  * Throws StoreLocked if another process has the folder.
  */
 export async function openSqliteStore({ folder, reserveBytes = 0, logger }: SqliteStoreOptions): Promise<Store> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   const { blocks, bsize } = await statfs(folder);
   const store = new SqliteStore(folder, Math.min(reserveBytes, Math.floor(blocks * bsize * reserveShare)), logger);
   try {
