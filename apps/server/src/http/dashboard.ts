@@ -5,11 +5,11 @@ import fastifyStatic from "@fastify/static";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 
 /**
- * Serves the built dashboard in `folder`. `/`, `/jobs` and below, `/workers` and `/audit` are its pages and get `index.html`, which needs no
- * login because the login page is in it. Other unknown paths are not found; see {@link pageOfNowhere}.
+ * Serves the built dashboard in `folder`. `/`, `/jobs`, a job below it, `/workers` and `/audit` are its pages and get `index.html`, which needs
+ * no login because the login page is in it. Other paths are not found; see {@link pageOfNowhere}. Its router knows the same ones.
  */
 export function dashboard(app: FastifyInstance, folder: string): void {
-  const pages = ["/", "/jobs", "/jobs/*", "/workers", "/audit"];
+  const pages = ["/", ...["/jobs", "/jobs/:id", "/workers", "/audit"].flatMap((path) => [path, `${path}/`])];
   if (!existsSync(join(folder, "index.html"))) {
     for (const page of pages) {
       app.get(page, async (_request, reply) => {

@@ -72,6 +72,21 @@ test.each([
   expect((await ask(url, path, { method, headers, body: "x" })).status).toBe(415);
 });
 
+test.each([
+  ["application/grpc-web+proto; charset=utf-8"],
+  ["application/grpc-web;charset=UTF-8"],
+  ["Application/gRPC-Web+proto ; q=1"],
+])("an RPC with content type '%s' is answered: parameters mean nothing there", async (type) => {
+  const { url } = await startOperatorListener();
+  const call = (headers: Record<string, string>) =>
+    ask(url, rpcPath, { method: "POST", headers: { ...headers, "content-type": type }, body: "\0\0\0\0\0" });
+  const answer = await call(bearer);
+  expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/grpc-web+proto"]);
+  expect(answer.body).toContain("grpc-status: 0");
+  const elsewhere = await call({ ...bearer, host: "evil.example" });
+  expect([elsewhere.status, elsewhere.headers["grpc-status"]]).toEqual([200, String(Code.PermissionDenied)]);
+});
+
 test("an RPC by GET is refused", async () => {
   const { url } = await startOperatorListener();
   const answer = await ask(url, `${rpcPath}?encoding=json&message=%7B%7D&connect=v1`, { headers: bearer });
@@ -160,8 +175,13 @@ test("pages get index.html, files with a hash are kept for ever, other paths are
     "/jobs",
     "/jobs/abc",
     "/jobs/abc?line=3",
-    "/jobs/abc/attempts/2",
+    "/jobs/",
+    "/jobs/abc/",
+    "/jobs/a%2Fb",
     "/workers",
+    "/workers/",
+    "/audit",
+    "/audit/",
     "/workers?worker=a",
   ]) {
     const answer = await ask(url, path);
@@ -173,7 +193,7 @@ test("pages get index.html, files with a hash are kept for ever, other paths are
   expect(asset.headers["cache-control"]).toBe("public, max-age=31536000, immutable");
   expect(asset.headers["content-type"]).toContain("javascript");
   expect((await ask(url, "/favicon.svg")).headers["cache-control"]).toBe("no-cache");
-  for (const path of ["/nothing", "/assets/gone.js", "/jobsx"]) {
+  for (const path of ["/nothing", "/assets/gone.js", "/jobsx", "/jobs/a/b", "/jobs/abc/attempts/2", "/workers/a"]) {
     expect((await ask(url, path)).status).toBe(404);
   }
 });
@@ -194,7 +214,7 @@ test.each([
 
 test("at an address where there is nothing a browser gets a page that says so, and a program gets JSON", async () => {
   const { url } = await startOperatorListener({ webFolder: await builtDashboard() });
-  for (const path of ["/nonsense", "/jobs/%E0%A4%A", "/assets/gone.js"]) {
+  for (const path of ["/nonsense", "/jobs/%E0%A4%A", "/jobs/a/b", "/assets/gone.js"]) {
     const page = await ask(url, path, { headers: { accept: "text/html,application/xhtml+xml,*/*;q=0.8" } });
     expect([page.status, page.headers["content-type"], page.body]).toEqual([
       ...[404, "text/html; charset=utf-8", "<!doctype html><title>Signalbox</title>"],

@@ -31,7 +31,7 @@ import { dropLongDeadline } from "./long-deadlines.ts";
 import { metricsRoute, type Refusal } from "./metrics.ts";
 import { noSchemas } from "./no-schemas.ts";
 import type { PlainWebAccess } from "./plain-web-stream.ts";
-import { isRpcContentType } from "./rpc-content-type.ts";
+import { dropParameters, isRpcContentType } from "./rpc-content-type.ts";
 import { createRpcOptions, readMaxBytes, type RpcOptions } from "./rpc-options.ts";
 import { isSameOrigin } from "./same-origin-guard.ts";
 import { safeHeaders, securityHeaders } from "./security-headers.ts";
@@ -146,7 +146,8 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
     return reply.code(404).type("application/json; charset=utf-8").send({ error: "There is nothing at this address." });
   }
 
-  app.addHook("onRequest", async (_request, reply) => {
+  app.addHook("onRequest", async (request, reply) => {
+    dropParameters(request.raw.headers);
     openRequests++;
     reply.raw.once("close", () => openRequests--);
   });
