@@ -141,7 +141,7 @@ export class Attempt {
       isOver: () => this.#settled,
       onMoved: () => this.#changed(),
       onFault: (error) => this.#systemLine(Level.ERROR, inspectError(error)),
-      onCancel: (graceMs, reason) => this.cancel(graceMs, reason),
+      onCancel: (graceMs, reason, by) => this.cancel(graceMs, reason, by),
     });
   }
 
@@ -221,9 +221,9 @@ export class Attempt {
   }
 
   /** Somebody cancels the job: it has `graceMs` to end by itself. */
-  cancel(graceMs: number, reason: string): void {
+  cancel(graceMs: number, reason: string, by: string): void {
     if (this.#settled) return;
-    this.#abort(new JobCanceled(reason, graceMs));
+    this.#abort(new JobCanceled(reason, graceMs, by));
     this.#grace(graceMs);
     try {
       this.#steering.callCancel(graceMs, reason);

@@ -220,9 +220,12 @@ export class JobCanceled extends Error {
   override readonly name = "JobCanceled";
   /** How long the job may take to end by itself, milliseconds. */
   readonly graceMs: number;
-  constructor(reason: string, graceMs: number) {
+  /** The name of whoever canceled it; empty where that is not known. */
+  readonly by: string;
+  constructor(reason: string, graceMs: number, by = "") {
     super(reason || "canceled");
     this.graceMs = graceMs;
+    this.by = by;
   }
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { JobState, StartJobRequestSchema, type AttemptSpec, type StartJobRequest } from "@signalbox/protocol";
+import { setting } from "@signalbox/protocol/job-state";
 import type { Attempt } from "./attempt.ts";
 import { Bell } from "./bell.ts";
 import type { Connection } from "./connection.ts";
@@ -160,7 +161,10 @@ export class LocalStarts {
         if (!job || !this.#waiting.has(start)) return;
         failures = 0;
         if (job.endedAtUs !== 0n) {
-          if (job.state === JobState.CANCELED) start.attempt.cancel(cancelGraceMs, job.reason);
+          if (job.state === JobState.CANCELED) {
+            const cancel = job.receipts.find(({ generation }) => generation === setting(job, "run")?.generation);
+            start.attempt.cancel(cancelGraceMs, job.reason, cancel?.actor?.name ?? "");
+          }
           this.#refuse(start, `its job is over already: ${job.reason || "it was not assigned"}`);
           return;
         }

@@ -6,8 +6,8 @@ import type { LeverWord, Moment, Wish } from "./lever-word.ts";
 export interface RunEffects {
   /** What is asked for has changed: a job that stands looks again. */
   run(): void;
-  /** End by yourself within `graceMs`. Called again only with less time than there was left. */
-  cancel(graceMs: number, reason: string): void;
+  /** End by yourself within `graceMs`; `by` is who asked, if that is known. Called again only with less time than there was left. */
+  cancel(graceMs: number, reason: string, by: string): void;
   /** The number that the next line will have. */
   mark(): number;
 }
@@ -66,13 +66,14 @@ export class RunLever {
     return this.#cancel !== undefined;
   }
 
-  /** How long a job that was cancelled may still take, milliseconds, and why; undefined if it was not. */
-  get cancel(): { graceMs: number; reason: string } | undefined {
+  /** How long a job that was cancelled may still take, milliseconds, why, and by whom; undefined if it was not. */
+  get cancel(): { graceMs: number; reason: string; by: string } | undefined {
     const value = this.#cancel?.setting.value?.value;
     if (!this.#cancel || value?.case !== "run") return undefined;
     return {
       graceMs: Math.max(0, this.#cancel.endsAtMs - this.#clock.monotonicMs()),
       reason: value.value.reason,
+      by: this.#cancel.setting.setBy,
     };
   }
 
@@ -196,7 +197,7 @@ export class RunLever {
     this.#word.dropRejection();
     // Stated already: then the newer generation is in effect as well.
     if (modeOf(this.#word.value) === RunMode.CANCEL) this.cancelTookEffect();
-    if (sooner) this.#effects.cancel(graceMs, reason);
+    if (sooner) this.#effects.cancel(graceMs, reason, setting.setBy);
   }
 }
 

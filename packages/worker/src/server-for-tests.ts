@@ -230,7 +230,7 @@ export class ServerForTests {
   }
 
   /** Moves a lever: the next generation, delivered to whoever is connected. Returns the generation. */
-  set(attempt: StoredAttempt, value: LeverInit, hold?: { durationMs: bigint; then: LeverInit }): bigint {
+  set(attempt: StoredAttempt, value: LeverInit, hold?: { durationMs: bigint; then: LeverInit }, setBy = ""): bigint {
     const spec = attempt.spec.spec;
     if (!spec) throw new Error("an attempt has a spec");
     spec.generation++;
@@ -241,6 +241,7 @@ export class ServerForTests {
           {
             generation,
             value: { value },
+            setBy,
             ...(hold ? { hold: { durationMs: hold.durationMs, then: { value: hold.then } } } : {}),
           },
         ],

@@ -27,7 +27,7 @@ export interface SteeringParts {
   /** A handler has failed that nobody waits for. */
   onFault(error: unknown): void;
   /** The job is canceled and has `graceMs`; called again when it has less. */
-  onCancel(graceMs: number, reason: string): void;
+  onCancel(graceMs: number, reason: string, by: string): void;
 }
 
 /**
@@ -59,7 +59,7 @@ export class Steering {
           log.lowestLevel = level;
         },
         run: () => parts.wake.ring(),
-        cancel: (graceMs, reason) => parts.onCancel(graceMs, reason),
+        cancel: (graceMs, reason, by) => parts.onCancel(graceMs, reason, by),
         mark: () => log.mark(),
       },
       clock,
@@ -131,7 +131,7 @@ export class Steering {
     queueMicrotask(() => {
       this.#look();
       const { cancel } = this.#levers.run;
-      if (cancel && !this.#parts.isOver()) this.#parts.onCancel(cancel.graceMs, cancel.reason);
+      if (cancel && !this.#parts.isOver()) this.#parts.onCancel(cancel.graceMs, cancel.reason, cancel.by);
     });
   }
 

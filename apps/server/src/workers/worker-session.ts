@@ -189,6 +189,7 @@ export function attemptSpec(record: JobRecord, now: number): AttemptSpec | undef
     ...(record.spec ? { spec: { ...record.spec, levers: record.spec.levers.map((setting) => ({ ...setting })) } } : {}),
   });
   for (const setting of spec.spec?.levers ?? []) {
+    setting.setBy = record.receipts.find(({ generation }) => generation === setting.generation)?.actor?.name ?? "";
     const { hold } = setting;
     if (!hold) continue;
     const remainingMs = hold.endsAtUs === 0n ? hold.durationMs : (hold.endsAtUs - BigInt(now)) / 1000n;

@@ -12,7 +12,7 @@ import {
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
 import { connectWorker } from "../rpc/worker-service.ts";
-import { TestRoom } from "../testing/open-test-room.ts";
+import { cancel, TestRoom } from "../testing/open-test-room.ts";
 import type { TestWorkerOptions } from "../testing/test-worker.ts";
 
 let room: TestRoom;
@@ -94,6 +94,16 @@ test("the assignment of a next attempt carries the levers that are wanted, those
   expect(wanted.get("run")?.value).toMatchObject({ mode: RunMode.RUN });
   expect(wanted.get("speed")?.value).toMatchObject({ itemsPerSecond: 9 });
   expect(wanted.get("logLevel")).toMatchObject({ value: { level: Level.ERROR }, hold: { remainingMs: 60_000n } });
+});
+
+test("a worker is told who has set a lever", async () => {
+  const worker = await room.connect();
+  const { jobId } = await room.startRunning(worker);
+  await room.set(jobId, cancel);
+  const { spec } = await worker.heard("spec", ({ spec }) => (spec?.generation ?? 0n) > 2n);
+  const run = spec?.levers.find(({ value }) => value?.value.case === "run");
+  expect(run).toMatchObject({ value: { value: cancel }, setBy: "operator" });
+  expect((await room.get(jobId)).spec?.levers.map(({ setBy }) => setBy)).toEqual(["", ""]);
 });
 
 test("an incarnation belongs to one name", async () => {

@@ -118,7 +118,7 @@ export class CommandRun {
     const { signal } = this.#job;
     const onAbort = () => {
       const { reason } = signal as { reason: unknown };
-      if (reason instanceof JobCanceled) this.#host.local?.onCancel?.(reason.message);
+      if (reason instanceof JobCanceled) this.#host.local?.onCancel?.(reason);
       this.end(reason instanceof JobCanceled || reason instanceof JobReleased ? reason.graceMs : fencedGraceMs);
     };
     const { guard, onEnd } = this.#host;

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import type { JobCanceled } from "../job.ts";
 
 /** A standard stream of this process. */
 export type LocalReadable = Readable & {
@@ -28,5 +29,5 @@ export interface LocalTerminal {
   /** Something that the person at the terminal should know. */
   readonly notice: (message: string) => void;
   /** Somebody in the room has canceled the job. Default: nobody is told. */
-  readonly onCancel?: (reason: string) => void;
+  readonly onCancel?: (canceled: JobCanceled) => void;
 }

@@ -457,6 +457,17 @@ test("a cancel in the room is told where the command runs", async () => {
   expect(supervised.stderr()).toContain("signalbox: somebody in the room has canceled this job: enough\n");
 });
 
+test("a cancel in the room is told with the name of whoever gave it, where the room says so", async () => {
+  const supervised = supervise(["sh", "-c", "echo ready; sleep 1001; true"]);
+  await vi.waitFor(() => expect(supervised.stdout()).toContain("ready"), patient);
+  await room.server.until(() => room.server.firstStarted !== undefined, "the room has the job", 30_000);
+  const attempt = room.server.firstStarted;
+  const value = { mode: RunMode.CANCEL, graceMs: 5000, reason: "" };
+  if (attempt) room.server.set(attempt, { case: "run", value }, undefined, "ana");
+  expect(await supervised.code).toBe(143);
+  expect(supervised.stderr()).toContain("signalbox: this job was canceled by ana\n");
+});
+
 test("a run inside a run is part of it, and passes everything on", async () => {
   const inner = [
     process.execPath,

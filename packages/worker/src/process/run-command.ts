@@ -103,9 +103,10 @@ export async function runCommand(options: RunCommandOptions): Promise<RunCommand
       keepInputOpen,
       onSignal: signals.listen,
       notice,
-      onCancel: (reason) => {
-        const why = reason === "canceled" ? "" : `: ${reason}`;
-        held.do(() => (options.onCancel ?? say)(`somebody in the room has canceled this job${why}`));
+      onCancel: ({ message, by }) => {
+        const who = by ? `this job was canceled by ${by}` : "somebody in the room has canceled this job";
+        const why = message === "canceled" ? "" : `: ${message}`;
+        held.do(() => (options.onCancel ?? say)(`${who}${why}`));
       },
     },
     onEnd: (end) => {
