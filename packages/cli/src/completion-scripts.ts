@@ -3,11 +3,24 @@
 const scripts = {
   bash: `# signalbox: completion for bash
 _signalbox() {
-  local line
+  local line rest="$COMP_LINE" breaks="\${COMP_WORDBREAKS//[!:=@]}" stays="" i n=-1
+  local -a words
   COMPREPLY=()
+  # Bash breaks words at ':', '=' and '@', too: what stands together in the line is one word here.
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    if [[ $i -eq 0 || $rest == [[:blank:]]* || "\${COMP_WORDS[i - 1]}\${COMP_WORDS[i]}" != *[:=@]* ]]; then
+      words[++n]=""
+    fi
+    words[n]+="\${COMP_WORDS[i]}"
+    rest="\${rest#*"\${COMP_WORDS[i]}"}"
+  done
+  # It puts what is answered in place of what stands behind the last of them; a '@' belongs to what is replaced.
+  [[ -n $breaks && \${words[n]} == *["$breaks"]* ]] && stays="\${words[n]%"\${words[n]##*["$breaks"]}"}"
+  stays="\${stays%@}"
   while IFS= read -r line; do
-    COMPREPLY+=("\${line%%$'\\t'*}")
-  done < <("\${COMP_WORDS[0]}" complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
+    line="\${line%%$'\\t'*}"
+    COMPREPLY+=("\${line#"$stays"}")
+  done < <("\${COMP_WORDS[0]}" complete -- "\${words[@]:1}" 2>/dev/null)
   [[ \${#COMPREPLY[@]} -eq 1 && \${COMPREPLY[0]} == *= ]] && compopt -o nospace
   return 0
 }

@@ -1,5 +1,5 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import { Level, LeverValueSchema, RunMode, type LeverValue } from "@signalbox/protocol";
+import { Level, LeverValueSchema, RunMode, speedFault, type LeverValue } from "@signalbox/protocol";
 import { duration, rate } from "@signalbox/protocol/format";
 import { setting, type LeverName } from "@signalbox/protocol/job-state";
 import type { JobRecord } from "@signalbox/protocol";
@@ -19,10 +19,10 @@ export function speedValue(text: string): LeverValue {
     });
   if (text === "unlimited") return value();
   const number = /^(\d+(?:\.\d+)?)(?:\/s)?$/.exec(text)?.[1];
-  if (number === undefined || Number(number) === 0 || Number(number) > 1e9)
+  if (number === undefined || speedFault(Number(number)) !== undefined)
     throw usageError(
       `'${text}' is no speed.`,
-      "Give items per second, written as 20 or 0.5, above 0 and at most 1000000000, or 'unlimited'. To stand still: signalbox pause.",
+      "Give items per second, written as 20 or 0.5, from 0.00001 (about one a day) to 1000000000, or 'unlimited'. To stand still: signalbox pause.",
     );
   return value(Number(number));
 }

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Attempt, JobRecord } from "@signalbox/protocol";
-import { bytes, percent } from "@signalbox/protocol/format";
+import { bytes, percent, shellWords } from "@signalbox/protocol/format";
 import { currentAttempt } from "@signalbox/protocol/job-state";
 import { explain } from "./explain.ts";
 import { CliError, exitCodes } from "./exit-codes.ts";
@@ -217,6 +217,11 @@ export class Upload {
 /** `3.1 MB of 9.4 MB (33.1 %)`: how much of an input is sent, as far as it is known how long it is. */
 export function sentWords(sent: number, total: number | undefined): string {
   return total ? `${bytes(sent)} of ${bytes(total)} (${percent(sent / total)})` : bytes(sent);
+}
+
+/** The command that goes on sending a file, as a shell reads it. */
+export function sendCommand(jobId: string, path: string): string {
+  return shellWords(["signalbox", "send", jobId, "--input", path]);
 }
 
 /** Waits for an answer that may be looked at later. */

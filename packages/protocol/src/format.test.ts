@@ -1,5 +1,7 @@
+import { execFileSync } from "node:child_process";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bytes, compact, clock, duration, exact, percent, plural, rate, step } from "./format.ts";
+import { bytes, compact, clock, duration, exact, percent, plural, rate, shellWords, step } from "./format.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
@@ -60,4 +62,21 @@ describe("numbers as people read them", () => {
   test("one is singular", () => {
     expect([0, 1, 2].map((n) => plain(plural(n, "line")))).toEqual(["0 lines", "1 line", "2 lines"]);
   });
+});
+
+test("a shell reads the same words back", () => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ unit: "binary" }).filter((word) => !/[\0\ud800-\udfff]/.test(word))), (words) => {
+      const echo = "for (const word of process.argv.slice(1)) console.log(JSON.stringify(word))";
+      const line = `${shellWords([process.execPath, "-e", echo, "--", ...words])}`;
+      const read = execFileSync("/bin/sh", ["-c", line], { encoding: "utf8" });
+      expect(
+        read
+          .split("\n")
+          .slice(0, -1)
+          .map((each) => JSON.parse(each) as string),
+      ).toEqual(words);
+    }),
+    { numRuns: 15 },
+  );
 });

@@ -104,3 +104,13 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 function two(value: number): string {
   return String(value).padStart(2, "0");
 }
+
+/** Words as a POSIX shell reads them back. */
+export function shellWords(words: readonly string[]): string {
+  return words.map(quote).join(" ");
+}
+
+function quote(word: string): string {
+  if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word)) return word;
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -7,6 +7,7 @@ import { levelName, levelOf } from "./log-level.ts";
 import { wantedParameters } from "./parameters.ts";
 import { priorityOf } from "./priority.ts";
 import { formFields } from "./schema-form.ts";
+import { shellWords } from "../ui/format.ts";
 
 /** The command line that starts the same job: `signalbox start TYPE key=value … --speed 20`, quoted for a POSIX shell. */
 export function startCommand(start: StartRequest, schema: JsonObject | undefined): string {
@@ -63,11 +64,6 @@ function assignments(parameters: JsonObject, type: JobType | undefined): string[
   return Object.entries(parameters).map(([name, value]) => `${name}=${parameterWord(value, fields.get(name)?.type)}`);
 }
 
-/** Words as a POSIX shell reads them back. */
-export function shellWords(words: readonly string[]): string {
-  return words.map(quote).join(" ");
-}
-
 /** What the CLI reads as this value: text as it stands where the schema asks for text, else JSON. */
 function parameterWord(value: JsonValue, type: string | undefined): string {
   if (typeof value !== "string") return JSON.stringify(value);
@@ -101,9 +97,4 @@ function isJson(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-function quote(word: string): string {
-  if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word)) return word;
-  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -8,7 +8,7 @@ import type { Invocation } from "../invocation.ts";
 import type { FoundJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { resultWords } from "../results.ts";
-import { sentWords, Upload } from "../upload.ts";
+import { sendCommand, sentWords, Upload } from "../upload.ts";
 import { followLog } from "./logs.ts";
 
 /** Progress is printed so often as JSON, and drawn so often on a terminal, milliseconds. */
@@ -60,7 +60,7 @@ class Feeding {
     this.#invocation = invocation;
     this.#source = source;
     this.#found = { job, vitals: undefined };
-    const goOn = source.isRepeatable ? ` Go on with: signalbox send ${job.id} --input ${source.name}.` : "";
+    const goOn = source.isRepeatable ? ` Go on with: ${sendCommand(job.id, source.name)}.` : "";
     invocation.interruptedNote = `The job waits for the rest of its input.${goOn} End it with: signalbox cancel ${job.id}`;
     this.upload = new Upload(room, job, source, {
       onSent: () => this.#draw(),

@@ -7,7 +7,7 @@ import type { Invocation } from "../invocation.ts";
 import { resolveJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
-import { sentWords, Upload } from "../upload.ts";
+import { sendCommand, sentWords, Upload } from "../upload.ts";
 
 export interface SendOptions {
   readonly eof?: boolean;
@@ -63,7 +63,7 @@ async function sendFile(invocation: Invocation, ref: string, path: string): Prom
     const draw = (more = "") => out.status(`${name}: sent ${sentWords(upload.sent, source.total)}${more}`);
     const upload = new Upload(room, job, source, {
       onSent: () => {
-        invocation.interruptedNote = `The job waits for the rest. Go on with: signalbox send ${job.id} --input ${path}`;
+        invocation.interruptedNote = `The job waits for the rest. Go on with: ${sendCommand(job.id, path)}`;
         draw();
       },
       onWait: (why, ms) => draw(`; ${why} for ${duration(ms)}, trying again`),

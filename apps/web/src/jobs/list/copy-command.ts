@@ -1,9 +1,10 @@
 import type { JobRecord, JobType } from "@signalbox/protocol";
-import { shellWords, startCommand } from "../cli-command.ts";
+import { startCommand } from "../cli-command.ts";
 import { lastingValue } from "../hold.ts";
 import { wantedParameters } from "../parameters.ts";
 import { wantedPriority } from "../priority.ts";
 import { setting } from "../job-state.ts";
+import { shellWords } from "../../ui/format.ts";
 
 /** Verbs of many jobs that the command line has by the same names. */
 export type CopyVerb = "pause" | "resume" | "cancel" | "retry";
