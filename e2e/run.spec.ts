@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { JobState, RunMode } from "@signalbox/protocol";
 import { expect, realLogs, sha256, test, type Signalbox } from "./fixtures.ts";
@@ -52,6 +52,22 @@ test("a command starts while the server is away, and its log is whole when the s
   expect(await supervised.code).toBe(0);
   expect((await signalbox.job(id)).record.state).toBe(JobState.SUCCEEDED);
   expect((await signalbox.text(id)).toString()).toBe("line 1\nline 2\nline 3\nline 4\nline 5\nthe end\n");
+});
+
+test("a command that was started before there was a data folder finds its server on whatever port that comes up", async ({
+  signalbox,
+}) => {
+  const data = join(signalbox.folder, "later");
+  const supervised = run(signalbox, ["sh", "-c", "echo first; read last; echo $last"], {
+    input: "pipe",
+    env: { SIGNALBOX_DATA: data, SIGNALBOX_URL: "", SIGNALBOX_TOKEN_FILE: "" },
+  });
+  await expect.poll(() => supervised.stderr()).toMatch(/no link to http:\/\/127\.0\.0\.1:9090/);
+  await symlink(join(signalbox.folder, "data"), data);
+  const id = await supervised.jobId();
+  supervised.write("last\n", { eof: true });
+  expect(await supervised.code).toBe(0);
+  expect((await signalbox.text(id)).toString()).toBe("first\nlast\n");
 });
 
 test("a prompt is live in the room, and what is sent from there is its input", async ({ signalbox }) => {

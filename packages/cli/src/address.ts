@@ -7,6 +7,8 @@ export interface Address {
   /** All addresses of it, with commas between. */
   readonly url: string;
   readonly urls: readonly [string, ...string[]];
+  /** Nobody has named it: it is that of this machine, which may be on another port when it is started anew. */
+  readonly isLocal: boolean;
   /** Where browsers reach it, as far as this machine knows; undefined: it does not. */
   readonly operatorUrl: string | undefined;
   /** The token that login stored for it; undefined: it is found as workers find it. */
@@ -43,6 +45,7 @@ export async function findAddress(urlOption: string | undefined, env: Env): Prom
   return {
     url: words,
     urls: config.urls,
+    isLocal: stored === undefined && (url === undefined || (!given && url === here)),
     operatorUrl: here && isOneServer(words, here) ? local.operatorUrl : undefined,
     storedToken: stored,
     tokenFrom: config.tokenFrom,

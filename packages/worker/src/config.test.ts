@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -46,6 +46,25 @@ describe("where a worker finds its server", () => {
     expect(readConnectConfig({}, env).urls).toEqual(["http://127.0.0.1:19490"]);
     await writeFile(join(folder, "server.json"), "{");
     expect(readConnectConfig({}, env).urls).toEqual(["http://127.0.0.1:19490"]);
+  });
+
+  test("is looked for anew for each connection, unless somebody has said where it is", async () => {
+    const env = { SIGNALBOX_DATA: join(folder, "not there yet") };
+    const config = readConnectConfig({}, env);
+    const told = readConnectConfig({ url: "http://told:1" }, env);
+    expect(config.findUrls()).toEqual(["http://127.0.0.1:9090"]);
+    await mkdir(env.SIGNALBOX_DATA);
+    const file = join(env.SIGNALBOX_DATA, "server.json");
+    const comesUp = (port: number) =>
+      writeFile(file, JSON.stringify({ workerUrl: `http://127.0.0.1:${port}`, operatorUrl: "http://127.0.0.1:1" }));
+    await comesUp(18999);
+    expect(config.findUrls()).toEqual(["http://127.0.0.1:18999"]);
+    await comesUp(18997);
+    expect(config.findUrls()).toEqual(["http://127.0.0.1:18997"]);
+    // It was stopped: most likely it comes back there.
+    await rm(file);
+    expect(config.findUrls()).toEqual(["http://127.0.0.1:18997"]);
+    expect(told.findUrls()).toEqual(["http://told:1"]);
   });
 
   test("is this machine if nobody says anything, under a name of its own", () => {

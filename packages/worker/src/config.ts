@@ -30,6 +30,11 @@ export interface ConnectOptions {
 export interface ConnectConfig {
   /** At least one. */
   readonly urls: readonly [string, ...string[]];
+  /**
+   * The same as it is now; called for each connection, because a server that nobody has named an address of may have come up on another
+   * port since. While there is none the newest one that was known stays.
+   */
+  findUrls(): readonly [string, ...string[]];
   readonly workerId: string;
   readonly metadata: Record<string, string>;
   /** Where the token comes from, for people: a variable, or a file. */
@@ -45,14 +50,20 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 /** Decides what the options leave open. Throws TypeError. */
 export function readConnectConfig(options: ConnectOptions, env: Env = process.env): ConnectConfig {
-  const here = () => serverOf(dataFolder(env))?.workerUrl ?? `http://127.0.0.1:${serverPort(env)}`;
-  const urls = parseAddresses(options.url ?? (env.SIGNALBOX_URL || here()));
+  const here = () => serverOf(dataFolder(env))?.workerUrl;
+  const given = options.url ?? (env.SIGNALBOX_URL || undefined);
+  const urls = parseAddresses(given ?? here() ?? `http://127.0.0.1:${serverPort(env)}`);
+  let newest = urls;
   const workerId =
     options.workerId ?? (env.SIGNALBOX_WORKER_ID || env.POD_NAME || `${hostname().slice(0, 80)}:${process.pid}`);
   if (!/^[A-Za-z0-9._:-]{1,100}$/.test(workerId))
     throw new TypeError(`the worker id is ${JSON.stringify(workerId)}: it must be 1 to 100 of A-Z a-z 0-9 . _ : -`);
   return {
     urls,
+    findUrls() {
+      const url = given === undefined ? here() : undefined;
+      return url === undefined ? newest : (newest = parseAddresses(url));
+    },
     workerId,
     metadata: { ...(options.metadata ?? kubernetesMetadata(env)) },
     ...tokenSource(options, env),

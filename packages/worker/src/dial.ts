@@ -58,15 +58,15 @@ export class Dialer {
     this.#options = options;
   }
 
-  /** Rejects with DialFailed, or with the reason of `signal` when it aborts. */
-  async dial(signal: AbortSignal): Promise<Dialed> {
+  /** `urls`: where the server is now. Rejects with DialFailed, or with the reason of `signal` when it aborts. */
+  async dial(signal: AbortSignal, urls = this.#urls): Promise<Dialed> {
     const faults: string[] = [];
     const causes: unknown[] = [];
     const fail = (address: string, error: unknown) => {
       faults.push(`${address} ${faultWords(error)}`);
       causes.push(error);
     };
-    const endpoints = await this.#endpoints(signal, fail);
+    const endpoints = await this.#endpoints(urls, signal, fail);
     signal.throwIfAborted();
     const dialed = await this.#race(endpoints, signal, fail);
     signal.throwIfAborted();
@@ -90,10 +90,14 @@ export class Dialer {
     }
   }
 
-  async #endpoints(signal: AbortSignal, fail: (address: string, error: unknown) => void): Promise<Endpoint[]> {
+  async #endpoints(
+    urls: readonly string[],
+    signal: AbortSignal,
+    fail: (address: string, error: unknown) => void,
+  ): Promise<Endpoint[]> {
     const { resolve = resolveName, random = Math.random } = this.#options;
     const found = await Promise.all(
-      this.#urls.map(async (text): Promise<Endpoint[]> => {
+      urls.map(async (text): Promise<Endpoint[]> => {
         const url = new URL(text);
         const host = hostOf(url);
         try {

@@ -121,7 +121,7 @@ export class LinkKeeper {
     let dialed: Dialed | undefined;
     try {
       const token = await this.#config.readToken();
-      dialed = await this.#dialer.dial(signal);
+      dialed = await this.#dialer.dial(signal, this.#config.findUrls());
       const { silenceMs } = this.#options;
       const connection = new Connection({ dialed, token, ...(silenceMs === undefined ? {} : { silenceMs }) });
       this.#connection = connection;

@@ -49,12 +49,12 @@ export async function run(
 ): Promise<number> {
   const labels = parseLabels(options.label ?? []);
   checkDescription(options.name ?? "", labels);
-  const { urls, storedToken, tokenFrom } = await findAddress(common.url, env);
+  const { urls, isLocal, storedToken, tokenFrom } = await findAddress(common.url, env);
   const { name, tty, progress, grace, leave, keepInputOpen } = options;
   try {
     const { exitCode } = await runCommand({
       command,
-      url: urls,
+      ...(isLocal ? {} : { url: urls }),
       progress,
       labels,
       ...(storedToken === undefined ? {} : { token: storedToken, tokenFrom }),

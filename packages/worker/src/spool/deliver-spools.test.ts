@@ -47,6 +47,7 @@ async function endLooks(): Promise<void> {
 function link(name: string, storeId = "store"): AbortController {
   const config: ConnectConfig = {
     urls: ["http://127.0.0.1:9"],
+    findUrls: () => ["http://127.0.0.1:9"],
     workerId: name,
     metadata: {},
     tokenFrom: "its options",

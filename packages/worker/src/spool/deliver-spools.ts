@@ -29,13 +29,14 @@ export function deliverSpools(
   { redaction, notice }: { redaction: Redaction; notice: (message: string) => void },
 ): (connection: Pick<Connection, "client" | "wire" | "signal">, storeId: string) => void {
   return ({ client, wire, signal }, storeId) => {
-    const key = JSON.stringify([spool.folder, storeId, config.urls]);
+    const urls = config.findUrls();
+    const key = JSON.stringify([spool.folder, storeId, urls]);
     const links = linksOfProcess.get(key) ?? { open: 0, isLooking: false, lookedAt: -Infinity };
     linksOfProcess.set(key, links);
     const delivery = new SpoolDelivery({
       folder: spool.folder,
       storeId,
-      urls: config.urls,
+      urls,
       client,
       wire,
       signal,

@@ -15,7 +15,7 @@ const stopWithinMs = 1000;
 
 /** Where the process would have connected, and what its own worker stands on. */
 export interface InItsNameOptions {
-  readonly config: Pick<ConnectConfig, "urls" | "tokenFrom" | "readToken">;
+  readonly config: Pick<ConnectConfig, "urls" | "findUrls" | "tokenFrom" | "readToken">;
   readonly redaction: Redaction;
   readonly spool: SpoolConfig;
   readonly notice: (message: string) => void;
