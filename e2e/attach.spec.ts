@@ -242,6 +242,26 @@ test("what is pressed while the link is lost is refused at once, and nothing of 
   expect(await terminal.code).toBe(0);
 });
 
+test("what was pressed before the link was lost is said to be in doubt, and what became of it when the link is back", async ({
+  signalbox,
+}) => {
+  await signalbox.worker("w1");
+  const id = await signalbox.startJob("lines", { per_second: 50 });
+  await signalbox.state(id, JobState.RUNNING);
+  const terminal = new AtTerminal(signalbox, `attach ${id}`);
+  const rows = () => expect.poll(() => terminal.rows.join("\n"), { timeout: 60_000 });
+  await expect.poll(() => terminal.drawn).toContain("? keys");
+  await signalbox.server.kill("SIGSTOP");
+  terminal.press("p");
+  await rows().toMatch(/Not live: [^]*Not known whether it arrived: Pause\./);
+  await signalbox.server.kill("SIGCONT");
+  await rows().toMatch(/Live again[^]*Pause: paused after /);
+  const { record } = await signalbox.job(id);
+  expect(record.receipts).toHaveLength(1);
+  terminal.press("q");
+  expect(await terminal.code).toBe(0);
+});
+
 test("over a server that is killed twice an attached job's lines come each once, and at a rate those left out are told", async ({
   signalbox,
 }) => {

@@ -117,6 +117,7 @@ class View {
       if (each.kind !== "event") {
         this.#isAway = each.kind === "away";
         this.#bottom.note(linkWords(each));
+        if (this.#isAway) this.#steering.away();
         continue;
       }
       const { event } = each;
