@@ -1,7 +1,7 @@
 import { JobState, type JobRecord, type Vitals } from "@signalbox/protocol";
 import { seenState } from "./jobs/job-state.ts";
 import { errorLines } from "./jobs/progress.ts";
-import { compact } from "./ui/format.ts";
+import { compact, visible } from "./ui/format.ts";
 
 /** Names of the tab's icons, in `public/icons`. */
 export type TabIcon = "calm" | "running" | "moving" | "paused" | "failed" | "lost" | "ended" | "stale";
@@ -10,7 +10,7 @@ export type TabIcon = "calm" | "running" | "moving" | "paused" | "failed" | "los
 export function jobTitle(job: JobRecord, vitals: Vitals | undefined): string {
   const errors = errorLines(vitals);
   const { word } = seenState(job);
-  return [errors > 0 ? `◆ ${compact(errors)} ${errors === 1 ? "error" : "errors"}` : "", word, job.name]
+  return [errors > 0 ? `◆ ${compact(errors)} ${errors === 1 ? "error" : "errors"}` : "", word, visible(job.name)]
     .filter(Boolean)
     .join(", ");
 }

@@ -33,7 +33,13 @@ function report(error: unknown): number {
     return exitCodes.failed;
   }
   if (error.message) out.error(sanitise(error.message));
-  if (error.hint) process.stderr.write(`${error.hint}\n`);
+  if (error.hint)
+    process.stderr.write(
+      `${error.hint
+        .split("\n")
+        .map((line) => sanitise(line))
+        .join("\n")}\n`,
+    );
   if (verbose)
     for (let cause = error.cause; cause instanceof Error; cause = cause.cause)
       process.stderr.write(`${sanitise(cause.stack ?? cause.message).replaceAll("␊", "\n")}\n`);

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bytes, compact, clock, duration, exact, percent, plural, rate, shellWords, step } from "./format.ts";
+import { bytes, compact, clock, duration, exact, percent, plural, rate, shellWords, step, visible } from "./format.ts";
 
 const plain = (text: string) => text.replaceAll("\u00a0", " ");
 
@@ -79,4 +79,11 @@ test("a shell reads the same words back", () => {
     }),
     { numRuns: 15 },
   );
+});
+
+test("text of others shows what would turn it around or could not be seen, and stays as it is otherwise", () => {
+  expect(visible("invoice\u202efdp.exe\u202c")).toBe("invoice<U+202E>fdp.exe<U+202C>");
+  expect(visible("\u2066a\u200bb\u061c\ufeff\u0007")).toBe("<U+2066>a<U+200B>b<U+061C><U+FEFF><U+0007>");
+  for (const plain of ["two lines\n\tof text", "שלום עולם", "نص عربي", "👩‍👩‍👧 नमस्ते क्‍ष"])
+    expect(visible(plain)).toBe(plain);
 });

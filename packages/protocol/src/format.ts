@@ -114,3 +114,14 @@ function quote(word: string): string {
   if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
+
+/** Controls without tab and line ends, what turns the direction of text around, and what is not seen at all. */
+const unseen = /(?![\t\n])[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/gu;
+
+/**
+ * Text of jobs and of other people for a page: what a reader would not see, or what would turn the text around, becomes visible, such as
+ * `<U+202E>`. What is written from right to left stays as it is.
+ */
+export function visible(text: string): string {
+  return text.replace(unseen, (char) => `<U+${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
+}

@@ -89,6 +89,25 @@ describe("the list of jobs", () => {
     }
   });
 
+  test("what a job is called turns nothing around that stands beside it, and shows what would", async () => {
+    // Svelte warns of such characters in a source.
+    const [override, isolate] = [String.fromCodePoint(0x202e), String.fromCodePoint(0x2066)];
+    const name = `invoice${override}fdp.exe`;
+    put("odd", { name, labels: { team: `a${isolate}b` }, state: JobState.LOST, reason: `no ${name} there` });
+    await open("/?state=lost");
+    await until(() => words(row("odd")).includes("invoice<U+202E>fdp.exe"));
+    expect(words(row("odd"))).toContain("team=a<U+2066>b");
+    expect(words(row("odd"))).toContain("no invoice<U+202E>fdp.exe there");
+    expect(document.body.innerText).not.toContain(override);
+    const link = row("odd")?.querySelector("th a");
+    expect(link && getComputedStyle(link).unicodeBidi).toBe("isolate");
+    history.pushState(null, "", "/jobs/odd");
+    dispatchEvent(new PopStateEvent("popstate"));
+    await until(() => words(document.querySelector("h1")) === "invoice<U+202E>fdp.exe");
+    await until(() => document.title.includes("invoice<U+202E>fdp.exe"));
+    expect(document.body.innerText).not.toContain(override);
+  });
+
   test("filters from the URL are chips, and removing one changes URL and rows", async () => {
     await open("/?state=running,waiting&label=team%3Dads&q=a");
     await shows("beta", "gamma");

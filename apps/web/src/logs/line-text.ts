@@ -19,11 +19,11 @@ export interface TextLook {
 }
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-// C0 without tab, DEL, C1, and characters that turn the reading direction: what cannot simply be shown.
+// C0 without tab, DEL, C1, characters that turn the reading direction, and Unicode's own line ends: what cannot simply be shown.
 // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-const special = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+const special = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-const unseen = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const unseen = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /**
  * The text of a line as it is shown: invalid UTF-8 as U+FFFD, without its line end, after carriage returns, backspaces and erasing as

@@ -1,5 +1,5 @@
 import { Level } from "@signalbox/protocol";
-import { clock, exact, logTime, moment, step } from "../ui/format.ts";
+import { clock, exact, logTime, moment, step, visible } from "../ui/format.ts";
 import { gapWords } from "./gap-words.ts";
 import { lineSpans, rawSpans } from "./line-text.ts";
 import type { LogRow } from "./log-rows.ts";
@@ -45,7 +45,7 @@ export class RowElement {
         const text = element("span", "");
         text.append(
           element("b", "", who),
-          ` ${what} · applied after ${step(afterMs)}, at line ${exact(line)}${proof && ` · proved: ${proof}`}`,
+          ` ${visible(what)} · applied after ${step(afterMs)}, at line ${exact(line)}${proof && ` · proved: ${proof}`}`,
         );
         this.#between(leverSign(), text);
         break;
