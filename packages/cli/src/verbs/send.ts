@@ -7,6 +7,7 @@ import type { Invocation } from "../invocation.ts";
 import { resolveJob } from "../resolve-job.ts";
 import type { Room } from "../room.ts";
 import { sanitise } from "../sanitise.ts";
+import { untakenWords } from "../taken-input.ts";
 import { sendCommand, sentWords, Upload } from "../upload.ts";
 
 export interface SendOptions {
@@ -36,8 +37,16 @@ export async function send(
     for await (const part of process.stdin) await input.write(part as Uint8Array);
   }
   if (options.eof) await input.end();
-  if (out.json) await out.object({ jobId: job.id, attempt: input.attempt, nextOffset: String(input.offset) });
-  else out.note(`${sanitise(job.name)}: ${bytes(input.sentBytes)} sent${options.eof ? ", input ended" : ""}`);
+  if (out.json) {
+    await out.object({ jobId: job.id, attempt: input.attempt, nextOffset: String(input.offset) });
+    return exitCodes.ok;
+  }
+  const { attempt, offset, sentBytes: sent } = input;
+  const untaken = out.quiet
+    ? ""
+    : await untakenWords(room, { jobId: job.id, attempt, offset, sent }, invocation.signal);
+  const more = `${options.eof ? ", input ended" : ""}${untaken && `; ${untaken}`}`;
+  out.note(`${sanitise(job.name)}: ${bytes(sent)} sent${more}`);
   return exitCodes.ok;
 }
 
@@ -76,7 +85,11 @@ async function sendFile(invocation: Invocation, ref: string, path: string): Prom
         `It had ${sentWords(upload.sent, source.total)}.`,
       );
     if (out.json) await out.object({ jobId: job.id, attempt, nextOffset: String(upload.sent) });
-    else out.note(`${name}: ${bytes(upload.sent - from)} sent, input ended`);
+    else {
+      const sent = { jobId: job.id, attempt, offset: BigInt(upload.sent), sent: upload.sent - from };
+      const untaken = out.quiet ? "" : await untakenWords(room, sent, signal);
+      out.note(`${name}: ${bytes(sent.sent)} sent, input ended${untaken && `; ${untaken}`}`);
+    }
     return exitCodes.ok;
   } finally {
     await source.close();
