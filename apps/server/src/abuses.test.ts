@@ -637,6 +637,16 @@ const abuses: readonly Abuse[] = [
       ].join();
     },
   },
+  {
+    row: "A53",
+    what: "a schema with a number that JSON does not have: whoever asks for job types in JSON is answered",
+    gets: `status ${Code.InvalidArgument},http 200`,
+    run: async () => {
+      const schema = { type: "object", properties: { a: { default: NaN } } };
+      const answer = await hello({ jobTypes: [{ name: "abuse", parametersSchema: schema }] });
+      return [answer, await asJson(typesPath, "{}")].join();
+    },
+  },
   ...[
     '{"pageSize":1e400}',
     '{"pageSize":"9999999999999999999"}',

@@ -20,6 +20,15 @@ import { isCancel, leverOf, settingOf, type Lever } from "./levers.ts";
 /** Longest reason that is stored, characters. */
 export const longestEndReason = 2000;
 
+/** How an attempt may end by its worker's word. */
+const workerOutcomes: ReadonlySet<EndOutcome> = new Set([
+  EndOutcome.SUCCEEDED,
+  EndOutcome.FAILED,
+  EndOutcome.CANCELED,
+  EndOutcome.RELEASED,
+  EndOutcome.DECLINED,
+]);
+
 /** The attempt that has not ended, if there is one. */
 export function openAttempt(record: JobRecord): Attempt | undefined {
   const newest = record.attempts.at(-1);
@@ -42,7 +51,8 @@ export function endedUnheard({ end }: Attempt): boolean {
 /** How an attempt ended by its worker's word, in the form in which it is stored. Only the server gives up, and only its own ends have no time. */
 export function heardEnd(end: AttemptEnd, now: number): AttemptEnd {
   const heard = clone(AttemptEndSchema, end);
-  if (end.outcome === EndOutcome.UNSPECIFIED || end.outcome === EndOutcome.GIVEN_UP) heard.outcome = EndOutcome.FAILED;
+  // An enum of protobuf takes any number; and only the room gives up.
+  if (!workerOutcomes.has(end.outcome)) heard.outcome = EndOutcome.FAILED;
   if (end.atUs === 0n) heard.atUs = BigInt(now);
   heard.reason = end.reason.slice(0, longestEndReason);
   return heard;

@@ -2,6 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { JobType } from "@signalbox/protocol";
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import { RE2JS } from "re2js";
+import { jsonText } from "../json-text.ts";
 import { Refused } from "../refused.ts";
 
 /** Patterns in a schema run on RE2: no pattern of a worker can make the server think for ever. Ajv keeps them by their text. */
@@ -27,7 +28,10 @@ const largestBytes = 64 * 1024;
  * The parameters with the schema's defaults filled in. Throws Refused with every fault (at most five) in words. A type without a schema takes no parameters.
  */
 export function checkParameters(type: JobType, parameters: JsonObject): JsonObject {
-  const bytes = Buffer.byteLength(JSON.stringify(parameters));
+  const text = jsonText(parameters);
+  if (text === undefined)
+    throw new Refused("invalid", "The parameters hold NaN or an infinity: JSON has no such numbers.");
+  const bytes = Buffer.byteLength(text);
   if (bytes > largestBytes)
     throw new Refused("invalid", `The parameters have ${bytes} bytes as JSON, at most ${largestBytes} are allowed.`);
   const filled = structuredClone(parameters);

@@ -1,6 +1,7 @@
 import { speedFault, type Hello, type JobType } from "@signalbox/protocol";
 import { isWorkerId, workerIdWords } from "../jobs/only-worker.ts";
 import { deadlineFault, retryFault } from "../jobs/policies.ts";
+import { jsonText } from "../json-text.ts";
 import { Refused } from "../refused.ts";
 
 const incarnation = /^[A-Za-z0-9-]{16,64}$/;
@@ -58,7 +59,9 @@ function typeFault({
     return `has most_running ${mostRunning}, at most ${mostRunningOfType} are allowed`;
   const faults = { "a retry policy": retryFault(retry), "a deadline": deadlineFault(deadline) };
   for (const [what, fault] of Object.entries(faults)) if (fault) return `has ${what} that ${fault}`;
-  const schemaBytes = parametersSchema ? Buffer.byteLength(JSON.stringify(parametersSchema)) : 0;
+  const schema = parametersSchema ? jsonText(parametersSchema) : "";
+  if (schema === undefined) return "has a parameters_schema that holds NaN or an infinity: JSON has no such numbers";
+  const schemaBytes = Buffer.byteLength(schema);
   if (schemaBytes > longest.schemaBytes)
     return `has a parameters_schema of ${schemaBytes} bytes as JSON, at most ${longest.schemaBytes} are allowed`;
   return undefined;

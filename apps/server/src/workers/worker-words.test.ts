@@ -6,6 +6,7 @@ import {
   GapSchema,
   JobState,
   LeverOutcome,
+  type RunMode,
   VitalsReportSchema,
   WorkerHeartbeatSchema,
   type AttemptSpec,
@@ -153,6 +154,7 @@ describe("what a worker measures does no harm", () => {
 });
 
 describe("a report", () => {
+  const applied = { generation: 1n, outcome: LeverOutcome.APPLIED };
   test.each<[string, Parameters<TestWorker["report"]>[1], RegExp]>([
     [
       "with a checkpoint over 64 KiB",
@@ -175,6 +177,23 @@ describe("a report", () => {
         ],
       },
       /bytes, at most/,
+    ],
+    [
+      "with parameters that JSON cannot hold",
+      {
+        levers: [{ ...applied, value: { value: { case: "parameters", value: { parameters: { a: [{ b: NaN }] } } } } }],
+      },
+      /NaN or an infinity/,
+    ],
+    [
+      "with a speed that is no number",
+      { levers: [{ ...applied, value: { value: { case: "speed", value: { itemsPerSecond: NaN } } } }] },
+      /Speed NaN/,
+    ],
+    [
+      "with a mode that there is not",
+      { levers: [{ ...applied, value: { value: { case: "run", value: { mode: 77 as RunMode } } } }] },
+      /takes RUN, PAUSE or CANCEL/,
     ],
   ])("%s is refused precisely, and another worker's job goes on", async (_, report, reason) => {
     const worker = await room.connect();
@@ -214,6 +233,13 @@ describe("a report", () => {
     const ended = await room.state(spec.jobId, JobState.FAILED);
     expect(ended.attempts[0]?.end?.reason).toHaveLength(2000);
     expect(ended.attempts[0]?.end?.signal).toHaveLength(40);
+  });
+
+  test("of an end of which there is no kind is one of a failure, and does not queue the job for ever", async () => {
+    const worker = await room.connect();
+    const spec = await room.startRunning(worker);
+    worker.report(spec, { end: { outcome: 99 as EndOutcome, reason: "odd", endLine: 1n, atUs: 1n } });
+    expect((await room.state(spec.jobId, JobState.FAILED)).reason).toBe("odd");
   });
 
   test("on generations that were never given moves nothing", async () => {

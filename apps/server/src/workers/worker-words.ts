@@ -1,14 +1,18 @@
 import { clone, create, toBinary, type JsonObject } from "@bufbuild/protobuf";
 import {
   AttemptReportSchema,
+  LeverOutcome,
   WorkerLinkSchema,
   type AttemptReport,
   type AttemptVitals,
+  type LeverReport,
   type Vitals,
   type WorkerLink,
   type WorkerLinkState,
 } from "@signalbox/protocol";
 import { clip } from "../clip.ts";
+import { checkLeverValue } from "../jobs/levers.ts";
+import { jsonText } from "../json-text.ts";
 import { Refused } from "../refused.ts";
 import { figuresOfLink } from "./link-figures.ts";
 import type { WorkerSession } from "./worker-session.ts";
@@ -38,7 +42,11 @@ export function checkReport(report: AttemptReport): AttemptReport {
   if (levers.length > mostLevers) throw fault(`has ${levers.length} levers, at most ${mostLevers} are allowed`);
   const bounded = clone(AttemptReportSchema, report);
   delete bounded.$unknown;
-  for (const lever of bounded.levers) lever.reason = clip(lever.reason, longestReason);
+  for (const lever of bounded.levers) {
+    lever.reason = clip(lever.reason, longestReason);
+    const what = leverFault(lever);
+    if (what) throw fault(`says of a lever what it cannot be: ${what}`);
+  }
   if (bounded.end) {
     bounded.end.reason = clip(bounded.end.reason, longestEndReason);
     bounded.end.signal = clip(bounded.end.signal, longestSignal);
@@ -102,6 +110,21 @@ export function linkOf(
     roundTripUs: session?.roundTripUs ?? before?.roundTripUs ?? 0,
     ...(session?.figures ?? figuresOfLink(before)),
   });
+}
+
+/** What is wrong with the value that a worker says a lever has: it is stored, shown, and wanted again where a newer one is refused. */
+function leverFault({ outcome, value }: LeverReport): string | undefined {
+  if (outcome === LeverOutcome.UNSPECIFIED || !value?.value.case) return undefined;
+  try {
+    checkLeverValue(value);
+  } catch (error) {
+    if (error instanceof Refused) return error.message.replace(/\.$/, "");
+    throw error;
+  }
+  const parameters = value.value.case === "parameters" ? value.value.value.parameters : undefined;
+  return parameters && jsonText(parameters) === undefined
+    ? "the parameters hold NaN or an infinity, and JSON has no such numbers"
+    : undefined;
 }
 
 function fitsResults(text: string): boolean {
