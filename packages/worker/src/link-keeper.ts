@@ -127,17 +127,22 @@ export class LinkKeeper {
       this.#connection = connection;
       const end = await connection.run(this.#host.hello(), this.#host.outbox, this.#host.handlers);
       if (!end.wasOpen) this.#dialer.failed(dialed);
-      if (!end.isRefused) return end;
-      return {
-        ...end,
-        reason: `the server does not accept the token from ${this.#config.tokenFrom}: give the right one`,
-      };
+      const reason = end.isRefused
+        ? `the server does not accept the token from ${this.#config.tokenFrom}: give the right one`
+        : end.reason;
+      return { ...end, reason: end.wasOpen ? reason : this.#whereToo(reason, dialed) };
     } catch (error) {
       dialed?.socket.destroy();
       return { reason: messageOf(error), replaced: false, isRefused: false, wasOpen: false };
     } finally {
       this.#connection = undefined;
     }
+  }
+
+  /** Why an address was no good, and which one it was if there are others: what is told names all of them. */
+  #whereToo(reason: string, { address }: Dialed): string {
+    const isOnly = this.#config.urls.length === 1 && !address.includes(" ");
+    return isOnly ? reason : `${address}: ${reason}`;
   }
 
   #move(event: WorkerEvent): void {

@@ -167,6 +167,22 @@ describe("the link of a worker", () => {
     browsers.close();
   });
 
+  test("of several addresses that are no good says which one it speaks of", async () => {
+    const browsers = createServer((_request, response) => response.end()).listen(0, "127.0.0.1");
+    await once(browsers, "listening");
+    const { port } = browsers.address() as AddressInfo;
+    const worker = await startWorker({
+      jobs: [job(() => {})],
+      url: ["http://127.0.0.1:1", `http://127.0.0.1:${port}`],
+      token: "any",
+      onNotice: (message) => notices.push(message),
+    });
+    workers.push(worker);
+    await server.until(() => notices.length > 0, "it says why there is no link");
+    expect(notices[0]).toContain(`: 127.0.0.1:${port}: it does not speak gRPC`);
+    browsers.close();
+  });
+
   test("is left to another process that takes the worker's name, and the jobs stop", async () => {
     const stopped = gate();
     const first = await start([
