@@ -1,4 +1,4 @@
-import { readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { lstat, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AttemptEndSchema } from "@signalbox/protocol";
@@ -82,9 +82,10 @@ export async function releaseSpool(path: string, name: SpoolName): Promise<void>
 /** What a spool holds of each attempt, by their order. Reads and checks everything. */
 export async function readSpool(path: string): Promise<LeftAttempt[]> {
   const files = new Map<string, { name: string; number: number }[]>();
+  const foreign = new Set(await foreignIn(path));
   for (const name of await namesIn(path)) {
     const segment = readSegmentName(name);
-    if (!segment) continue;
+    if (!segment || foreign.has(name)) continue;
     const list = files.get(segment.prefix) ?? [];
     list.push({ name, number: segment.number });
     files.set(segment.prefix, list);
@@ -126,9 +127,10 @@ export async function openAttempt(
   });
 }
 
-/** Files that were set aside because they are damaged. */
+/** Files that were set aside because they are damaged, and what has the name of a segment and is no file. */
 export async function damagedFiles(path: string): Promise<string[]> {
-  return (await namesIn(path)).filter((name) => name.endsWith(".damaged")).map((name) => join(path, name));
+  const aside = (await namesIn(path)).filter((name) => name.endsWith(".damaged"));
+  return [...aside, ...(await foreignIn(path))].map((name) => join(path, name));
 }
 
 /**
@@ -143,7 +145,8 @@ export async function removeFromSpool(
   if (path === undefined) return false;
   try {
     const own = (await namesIn(path)).filter((name) => prefix !== undefined && name.startsWith(`${prefix}-`));
-    for (const name of [...own, ...files.map((file) => basename(file))]) await rm(join(path, name), { force: true });
+    for (const name of [...own, ...files.map((file) => basename(file))])
+      await rm(join(path, name), { force: true, recursive: true });
   } finally {
     await releaseSpool(path, spool.name);
   }
@@ -162,7 +165,9 @@ async function readAttempt(folder: string, prefix: string, names: readonly strin
   let isEndDamaged = false;
   for (const name of names) {
     const path = join(folder, name);
-    const bytes = await readFile(path);
+    const bytes = await readIfThere(path);
+    // An owner that lives frees what is stored meanwhile.
+    if (!bytes) continue;
     const scan = scanRecords(bytes, seed);
     let firstLine: number | undefined;
     isEndDamaged = scan.isEndDamaged;
@@ -246,12 +251,43 @@ async function stateOf(owner: string, path: string): Promise<LeftSpool["owner"]>
   }
 }
 
+/** The bytes of a file; undefined: it is not there any more. */
+async function readIfThere(path: string): Promise<Buffer<ArrayBuffer> | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Names of segments that are folders, links, pipes and the like: a process writes none, and to read a pipe can take for ever. */
+async function foreignIn(folder: string): Promise<string[]> {
+  const named = (await namesIn(folder)).filter((name) => readSegmentName(name));
+  const files = await Promise.all(named.map((name) => isFile(join(folder, name))));
+  return named.filter((_, i) => files[i] === false);
+}
+
+/** Whether it is a file; undefined: it is not there any more. */
+async function isFile(path: string): Promise<boolean | undefined> {
+  try {
+    return (await lstat(path)).isFile();
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
 /** Names in a folder; none if it is not there. Rejects if it cannot be read. */
 async function namesIn(folder: string): Promise<string[]> {
   try {
     return await readdir(folder);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (isMissing(error)) return [];
     throw error;
   }
 }

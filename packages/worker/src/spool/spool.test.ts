@@ -1,8 +1,8 @@
-import { fork, spawnSync, type ChildProcess } from "node:child_process";
+import { execFileSync, fork, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { EndOutcome, GapCause } from "@signalbox/protocol";
@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { WorkerOptions } from "../index.ts";
 import { gate, job, roomForTests } from "../room-for-tests.ts";
 import type { StoredAttempt } from "../server-for-tests.ts";
-import { listSpools, readSpool } from "./left-spools.ts";
+import { damagedFiles, listSpools, readSpool } from "./left-spools.ts";
 
 // Each starts processes.
 vi.setConfig({ testTimeout: 90_000 });
@@ -385,6 +385,31 @@ describe("a spool", () => {
     const left = await readdir(folder, { recursive: true });
     expect(left.filter((name) => name.endsWith(".damaged"))).toHaveLength(1);
     expect(room.notices.join()).toMatch(/damaged and was set aside/);
+  });
+
+  test("with a folder, a link and a pipe that are named like segments gives all lines, and leaves these aside", async () => {
+    const { server } = room;
+    const child = startProcess("named");
+    await server.until(() => server.isConnected, "it is connected");
+    const attempt = server.assign("a", "print", { parameters: { lines: 2000 } });
+    server.behaviour.autoCommit = false;
+    await once(child, "message");
+    await eventually(writtenUpTo).toBe(2000);
+    await kill(child);
+    const [spool] = await listSpools(folder);
+    const place = (number: number) => join(spool?.path ?? "", `000001-0000090${number}.spool`);
+    await mkdir(place(1));
+    await symlink("/nowhere", place(2));
+    execFileSync("mkfifo", [place(3)]);
+    server.behaviour.autoCommit = true;
+    await room.start([job(() => undefined)], spooling({ workerId: "named" }));
+    await eventually(() => attempt.nextLine).toBe(2001);
+    await eventually(async () => (await listSpools(folder)).map(({ name }) => name.owner)).toEqual(["nobody"]);
+    const [left] = await listSpools(folder);
+    expect(await readSpool(left?.path ?? "")).toEqual([]);
+    expect((await damagedFiles(left?.path ?? "")).map((path) => basename(path)).sort()).toEqual(
+      [place(1), place(2), place(3)].map((path) => basename(path)),
+    );
   });
 
   test("is nobody else's to read", async () => {
