@@ -1,4 +1,3 @@
-import { setMaxListeners } from "node:events";
 import {
   Code,
   ConnectError,
@@ -14,6 +13,7 @@ import { addressKey, callerKey, type AtTheDoor } from "../auth/caller.ts";
 import { stranger } from "../auth/stranger.ts";
 import { connectionKey, connectionOf } from "./connection-key.ts";
 import { maxTimeoutMs } from "./long-deadlines.ts";
+import { forManyListeners } from "./many-listeners.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** What both listeners need to serve RPCs. */
@@ -46,7 +46,7 @@ export function createRpcOptions(
 ) {
   const shutdown = new AbortController();
   // Every open stream listens to it.
-  setMaxListeners(0, shutdown.signal);
+  const signal = forManyListeners(shutdown.signal);
   const refuse = (reason: "not signed in" | "draining", message: string, code: Code): never => {
     options.metrics.refusals.inc({ listener, reason });
     throw new ConnectError(message, code);
@@ -59,14 +59,14 @@ export function createRpcOptions(
       readMaxBytes,
       writeMaxBytes,
       maxTimeoutMs,
-      shutdownSignal: shutdown.signal,
+      shutdownSignal: signal,
       contextValues: (request: FastifyRequest) =>
         createContextValues()
           .set(callerKey, options.authenticate(request.headers, request.ip))
           .set(addressKey, request.ip)
           .set(connectionKey, connectionOf(request)),
       requestGate: ({ service, values, requestHeader, responseHeader, timeoutMs }: HandlerContext) => {
-        if (shutdown.signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
+        if (signal.aborted) refuse("draining", "The server is stopping: connect again.", Code.Unavailable);
         if (values.get(callerKey) === undefined && !options.openServices?.has(service.typeName)) {
           const { words, message } = stranger(requestHeader.has("authorization"), listener === "operator");
           options.atTheDoor?.({ words, refused: true, address: values.get(addressKey) });
@@ -85,7 +85,7 @@ export function createRpcOptions(
       },
     },
     /** Aborts when all streams shall end, with the reason that their clients hear. */
-    shutdown: shutdown.signal,
+    shutdown: signal,
     /** Aborts the signal of every handler. Clients get UNAVAILABLE. May be called twice. */
     endStreams() {
       shutdown.abort(new ConnectError("The server is stopping: connect again.", Code.Unavailable));
