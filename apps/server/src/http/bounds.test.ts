@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect as connectHttp2, constants, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { connect, type Socket } from "node:net";
-import { Code, createClient } from "@connectrpc/connect";
+import { Code, createClient, type Interceptor } from "@connectrpc/connect";
 import { LiveService, type WatchResponse } from "@signalbox/protocol";
 import { expect, onTestFinished, test } from "vitest";
 import { ack, endHeaders, frameType, grpcHeaders, http2Frame, RawHttp2, uint32 } from "../testing/raw-http2.ts";
@@ -209,6 +209,54 @@ test("operator port: when there are too many connections, those kept for later g
   tick();
   expect(((await canary.next()).value as WatchResponse).message.case).toBe("heartbeat");
 });
+
+/** What comes back on a connection to the operators' port, until it ends or `length` answers are there. */
+async function answers(
+  port: number,
+  requests: string,
+  length: number,
+): Promise<{ statuses: string[]; isCut: boolean }> {
+  const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+  onTestFinished(() => void socket.destroy());
+  let text = "";
+  const statuses = () => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status ?? "");
+  socket.on("data", (bytes: Buffer) => (text += bytes.toString("latin1")));
+  socket.write(requests);
+  await expect.poll(() => socket.destroyed || statuses().length >= length).toBe(true);
+  return { statuses: statuses(), isCut: socket.destroyed };
+}
+
+test("operator port: requests that are written ahead are answered one after the other, in their order", async () => {
+  let atOnce = 0;
+  let most = 0;
+  const interceptor: Interceptor = (next) => async (request) => {
+    most = Math.max(most, ++atOnce);
+    await new Promise((resolve) => setImmediate(resolve));
+    atOnce--;
+    return next(request);
+  };
+  const { listener } = await startOperatorListener({ interceptors: [interceptor] });
+  const requests = Array.from({ length: 20 }, (_, i) => pipelined(i % 2 === 0 ? "ListJobs" : "Nothing")).join("");
+  const { statuses, isCut } = await answers(listener.port, requests, 20);
+  expect(statuses).toEqual(Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? "200" : "404")));
+  expect({ most, isCut }).toEqual({ most: 1, isCut: false });
+});
+
+test("operator port: a connection on which a thousand requests are written ahead is cut, and that is counted", async () => {
+  const { listener, metrics, url } = await startOperatorListener();
+  const { statuses, isCut } = await answers(listener.port, pipelined("ListJobs").repeat(1_000), 1_000);
+  expect(isCut).toBe(true);
+  expect(statuses.length).toBeLessThan(1_000);
+  expect(await metrics.registry.metrics()).toMatch(
+    /cuts_total\{listener="operator",what="too many requests ahead"\} 1/,
+  );
+  expect((await ask(url, "/healthz")).status).toBe(200);
+});
+
+function pipelined(method: string): string {
+  const head = `POST /signalbox.v1.JobService/${method} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}`;
+  return `${head}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
+}
 
 test("a connection that opens a thousand calls at once leaves turns to others", async () => {
   const { url } = await startWorkerListener();

@@ -9,7 +9,8 @@ export type Cut =
   | "stalled message"
   | "stalled reader"
   | "too much held"
-  | "too many streams";
+  | "too many streams"
+  | "too many requests ahead";
 
 /** The same is logged at most so often: a flood of connections is not to become one of lines. */
 const logEveryMs = 10_000;

@@ -31,6 +31,7 @@ import { dropLongDeadline } from "./long-deadlines.ts";
 import { metricsRoute, type Refusal } from "./metrics.ts";
 import { noSchemas } from "./no-schemas.ts";
 import type { PlainWebAccess } from "./plain-web-stream.ts";
+import { oneAtATime } from "./request-turns.ts";
 import { dropParameters, isRpcContentType } from "./rpc-content-type.ts";
 import { createRpcOptions, readMaxBytes, type RpcOptions } from "./rpc-options.ts";
 import { isSameOrigin } from "./same-origin-guard.ts";
@@ -225,6 +226,7 @@ export function createOperatorListener(options: OperatorListenerOptions): Listen
   let servers: Server[] = [];
   let stopped: Promise<void> | undefined;
   const onCut = createCuts("operator", logger, metrics);
+  oneAtATime(app.server, (address) => onCut("too many requests ahead", address));
   const silent = new SilentConnections(limits.mostSilent ?? 128, () => onCut("silent connection"));
   app.server.on("request", (request) => silent.heard(request.socket));
   app.server.on("connection", (socket) => {
