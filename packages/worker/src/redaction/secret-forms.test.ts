@@ -24,6 +24,7 @@ describe("the forms of a secret", () => {
     ["in a form", new URLSearchParams({ "": secret }).toString().slice(1)],
     ["in a URL in lower case", encodeURIComponent(secret).toLowerCase()],
     ["in single quotes of a shell", `'p&ss "w0rd"/ü\\~+'\\''x'`],
+    ["as Python shows text with both quotes", `'p&ss "w0rd"/ü\\\\~+\\'x'`],
     ["in base64", Buffer.from(secret).toString("base64")],
     ["in base64 of a URL", Buffer.from(secret).toString("base64url")],
     ["in base64 with a newline", Buffer.from(`${secret}\n`).toString("base64")],

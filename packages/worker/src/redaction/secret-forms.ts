@@ -54,8 +54,9 @@ function asJson(text: string): string[] {
     escaped(plain.replaceAll('\\"', '"'), /["'<>&+`]|[^\0-\x7f]/gu).replace(/\\u[\da-f]{4}/gu, (each) =>
       each.toUpperCase().replace("U", "u"),
     ),
-    // As in source code: inspect of Node, repr of Python.
+    // As in source code: inspect of Node, repr of Python; the second one where both quotes are in it.
     plain.replaceAll('\\"', '"'),
+    plain.replaceAll('\\"', '"').replaceAll("'", "\\'"),
   ];
 }
 
