@@ -14,6 +14,21 @@ test("a job that its only worker declined is offered again after a rest, though 
   expect(await one.heard("spec", ({ attempt }) => attempt === 2)).toMatchObject({ jobId: id });
 });
 
+test("a job that its worker gives back again and again is offered after a rest; given back once, at once", async () => {
+  await using room = await TestRoom.open();
+  const one = await room.connect({ slots: 1 });
+  const { id } = await room.start();
+  const release = async (attempt: number) => {
+    const spec = await one.heard("spec", (each) => each.attempt === attempt);
+    one.report(spec, { started: true, end: { outcome: EndOutcome.RELEASED, endLine: 1n, atUs: 1n } });
+  };
+  await release(1);
+  await release(2);
+  await expect.poll(() => room.domain.domain.jobs.vitals.get(id)?.waitsFor).toBe("given back by w1, asks again");
+  expect(room.domain.domain.jobs.get(id).record.attempts).toHaveLength(2);
+  expect(await one.heard("spec", ({ attempt }) => attempt === 3)).toMatchObject({ jobId: id });
+});
+
 test("ten thousand waiting jobs are looked at without holding anybody up", { timeout: 120_000 }, async () => {
   const zones = Array.from({ length: 50 }, (_, i) =>
     candidate({ workerId: `z${i}`, incarnation: `zone-${i}`, slots: 0, labels: { zone: String(i % 3) } }),

@@ -69,7 +69,7 @@ interface FullLimit {
   inLine: number;
 }
 
-/** After a worker declined a job, that worker is not asked again for so long. */
+/** After a worker declined a job, or gave it back twice in such a time, it is not asked again for so long. */
 const declineRestMs = 5_000;
 /** Others get their turn in the event loop after a look has taken so long. */
 const sliceMs = 4;
@@ -98,7 +98,7 @@ export class Dispatch {
   #order: Waiting[] | undefined;
   /** Jobs whose assignment is being stored. */
   readonly #assigning = new Set<Job>();
-  /** When a worker declined a job, oldest first. */
+  /** When a worker declined a job or gave it back again, oldest first. */
   readonly #declined = new Map<string, number>();
   #rest: NodeJS.Timeout | undefined;
   /** From when on all of the queue is told again what it waits for, `performance.now()`. */
@@ -227,7 +227,7 @@ export class Dispatch {
         continue;
       }
       const working = line.working.map(({ worker }) => worker);
-      if (line.working.some(({ free }) => free > 0)) this.#say(job, declinedWords(working));
+      if (line.working.some(({ free }) => free > 0)) this.#say(job, declinedWords(job.record, working));
       else this.#say(job, busyWords(record, working, line.resting, ++line.inLine), line.inLine);
     }
     const tookMs = performance.now() - began;
@@ -303,7 +303,7 @@ export class Dispatch {
 
   #afterEntry(job: Job, before: JobRecord | undefined): void {
     const newest = job.record.attempts.at(-1);
-    if (newest?.end?.outcome === EndOutcome.DECLINED && before && openAttempt(before))
+    if (newest && before && openAttempt(before) && isNotTaken(job.record))
       this.#rests(`${job.id} ${newest.incarnation}`);
     if (this.#place(job)) this.wake();
   }
@@ -426,4 +426,18 @@ function valueOf({ type, labelKey }: Limit, { labels }: JobRecord): string {
 
 function useKey({ type, labelKey, labelValue }: Limit): string {
   return JSON.stringify([type, labelKey, labelValue]);
+}
+
+/**
+ * Whether the worker of the newest attempt does not take the job on: it declined it, or gave it back again a moment after it did so before.
+ * One that gives back and does not leave would else have it at once, and again, without end.
+ */
+function isNotTaken({ attempts }: JobRecord): boolean {
+  const [newest, before] = [attempts.at(-1), attempts.at(-2)];
+  if (newest?.end?.outcome !== EndOutcome.RELEASED) return newest?.end?.outcome === EndOutcome.DECLINED;
+  return (
+    before?.end?.outcome === EndOutcome.RELEASED &&
+    before.incarnation === newest.incarnation &&
+    newest.endedAtUs - before.endedAtUs < BigInt(declineRestMs * 1000)
+  );
 }

@@ -1,4 +1,4 @@
-import type { JobRecord, Limit } from "@signalbox/protocol";
+import { EndOutcome, type JobRecord, type Limit } from "@signalbox/protocol";
 
 // What a waiting job waits for, in words for people.
 
@@ -61,9 +61,10 @@ export function busyWords(
     .join(" · ");
 }
 
-/** Workers that could take the job have declined it a moment ago. */
-export function declinedWords(working: readonly NamedWorker[]): string {
-  return `declined by ${names(working)}, asks again`;
+/** Workers that could take the job have declined it a moment ago, or given it back again. */
+export function declinedWords({ attempts }: JobRecord, working: readonly NamedWorker[]): string {
+  const how = attempts.at(-1)?.end?.outcome === EndOutcome.RELEASED ? "given back" : "declined";
+  return `${how} by ${names(working)}, asks again`;
 }
 
 /** As many jobs run as may. */
