@@ -1,6 +1,6 @@
 import { ConnectError } from "@connectrpc/connect";
 import { RunMode, type JobRecord, type LeverValue } from "@signalbox/protocol";
-import { refusalText } from "../live/refusal.ts";
+import { isInDoubt, refusalText } from "../live/refusal.ts";
 import { duration } from "../ui/format.ts";
 import { capital } from "../ui/words.ts";
 import { setting, type LeverName } from "./job-state.ts";
@@ -25,6 +25,22 @@ export class MovedBefore extends Error {
   }
 }
 
+/** A command of which nobody knows whether the server took it: its receipt tells, should there be one. */
+export class Unconfirmed extends Error {
+  override readonly name = "Unconfirmed";
+  readonly requestId: string;
+
+  constructor(requestId: string, cause: unknown) {
+    super(refusalText(cause), { cause });
+    this.requestId = requestId;
+  }
+
+  /** What a failed command means: itself, unless it may have happened. */
+  static from(error: unknown, requestId: string): unknown {
+    return isInDoubt(error) ? new Unconfirmed(requestId, error) : error;
+  }
+}
+
 function movedIt(value: LeverValue, before: LeverValue | undefined): string {
   // Of parameters only those that differ are news.
   if (value.value.case === "parameters") return didWhat(value, before);
@@ -42,7 +58,9 @@ export function againLabel(value: LeverValue): string {
 
 /** Why a command did not happen. */
 export function faultText(error: unknown): string {
-  return error instanceof MovedBefore ? error.message : refusalText(ConnectError.from(error));
+  return error instanceof MovedBefore || error instanceof Unconfirmed
+    ? error.message
+    : refusalText(ConnectError.from(error));
 }
 
 /** What did not happen to a lever. */

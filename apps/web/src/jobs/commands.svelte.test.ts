@@ -19,12 +19,15 @@ let stored: JobRecord;
 /** What the page knows of it: not more than it was told. */
 let shown: JobRecord;
 let sent: SendCommandRequest[];
+/** Whether what the server answers comes through. */
+let answered: boolean;
 let commands: Commands;
 const nowMs = 1_000_000;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
   sent = [];
+  answered = true;
   stored = shown = jobRecord({ state: JobState.RUNNING, attempts: [{ number: 1 }] });
   const transport = createRouterTransport(({ service }) => {
     service(JobService, {
@@ -34,6 +37,7 @@ beforeEach(() => {
         if (ifGeneration !== 0n && ifGeneration !== stored.spec?.generation)
           throw new ConnectError("Somebody moved the lever.", Code.Aborted);
         if (action?.case === "set") move("operator", action.value, nowMs, request.requestId);
+        if (!answered) throw new ConnectError("Failed to fetch", Code.Unknown);
         return create(SendCommandResponseSchema, { job: stored, generation: stored.spec?.generation ?? 0n });
       },
       getJob: () => ({ job: stored }),
@@ -96,6 +100,18 @@ test("a click on a lever that somebody else has moved changes nothing, says who,
   await vi.waitFor(() => expect(mode()).toBe(RunMode.CANCEL));
   expect(sent.at(-1)?.command?.ifGeneration).toBe(2n);
   expect(commands.fault("j-1", "end")).toBeUndefined();
+});
+
+test("a click that was not answered is not said to have changed nothing, and is told of until its receipt is there", async () => {
+  answered = false;
+  commands.pause("j-1");
+  await vi.waitFor(() => expect(commands.fault("j-1", "run")).toBeDefined());
+  expect(commands.fault("j-1", "run")).toMatchObject({
+    title: "docs-index: not confirmed",
+    text: "The server cannot be reached. If it has heard this, the page shows it when it is live again.",
+  });
+  shown = stored;
+  expect(commands.fault("j-1", "run")).toBeUndefined();
 });
 
 test("a move of another lever takes nothing from a click", async () => {

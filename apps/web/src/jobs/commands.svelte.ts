@@ -14,7 +14,7 @@ import {
   type Receipt,
 } from "@signalbox/protocol";
 import { SvelteMap } from "svelte/reactivity";
-import { againLabel, faultText, faultTitle, MovedBefore } from "./command-faults.ts";
+import { againLabel, faultText, faultTitle, MovedBefore, Unconfirmed } from "./command-faults.ts";
 import { InputSender } from "./input-sender.ts";
 import { seenState, setting, type LeverName } from "./job-state.ts";
 import { lastingValue } from "./hold.ts";
@@ -33,13 +33,15 @@ export interface JobRecords {
 /** Where a fault is shown: at a lever, or at the end of the job (cancel, give up, retry). */
 export type FaultPlace = LeverName | "end";
 
-/** A command that did not happen: what, and why. */
+/** A command that did not happen, or that nobody confirmed: what, and why. */
 export interface CommandFault {
   readonly jobId: string;
   readonly title: string;
   readonly text: string;
   /** Somebody else was faster: the same can be asked for again, on top of what they did. */
   readonly choice: { readonly label: string; readonly again: () => void } | undefined;
+  /** Of a command that was not confirmed: a receipt with this id says that it happened. */
+  readonly requestId: string | undefined;
 }
 
 /** A fault, and how many attempts of its job had ended by then. */
@@ -106,12 +108,14 @@ export class Commands {
 
   /**
    * The newest command on a lever that did not happen; gone with the next one on it. A click was meant for what ran then: when that has
-   * ended, what is said of it is gone too, and with it what it offers. What is left is what belongs to the end itself.
+   * ended, what is said of it is gone too, and with it what it offers. What is left is what belongs to the end itself. Of a command that was
+   * not confirmed nothing is said any more once its receipt is there.
    */
   fault(jobId: string, place: FaultPlace): CommandFault | undefined {
     const fault = this.#faults.get(`${jobId}/${place}`);
-    if (!fault || (place === "end" && !fault.choice)) return fault;
     const job = this.#records.record(jobId);
+    if (fault?.requestId && job?.receipts.some(({ requestId }) => requestId === fault.requestId)) return undefined;
+    if (!fault || (place === "end" && !fault.choice)) return fault;
     return job && (seenState(job).ended || endsOf(job) !== fault.ends) ? undefined : fault;
   }
 
@@ -374,7 +378,9 @@ export class Commands {
   async #send(jobId: string, command: Command): Promise<void> {
     const requestId = crypto.randomUUID();
     this.#sent.add(requestId);
-    const { job } = await this.#client.sendCommand({ requestId, jobId, command });
+    const { job } = await this.#client.sendCommand({ requestId, jobId, command }).catch((error: unknown) => {
+      throw Unconfirmed.from(error, requestId);
+    });
     if (job) this.#records.learn(job);
   }
 
@@ -391,7 +397,10 @@ export class Commands {
       () => undefined,
       (error: unknown) => {
         const offered = error instanceof MovedBefore ? choice : undefined;
-        return this.#show(jobId, place, { jobId, title, text: faultText(error), choice: offered });
+        const requestId = error instanceof Unconfirmed ? error.requestId : undefined;
+        const name = this.#records.record(jobId)?.name || jobId;
+        const what = requestId ? `${name}: not confirmed` : title;
+        return this.#show(jobId, place, { jobId, title: what, text: faultText(error), choice: offered, requestId });
       },
     );
     this.#lines.set(jobId, line);
