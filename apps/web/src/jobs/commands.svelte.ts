@@ -41,7 +41,7 @@ export interface CommandFault {
   /** Somebody else was faster: the same can be asked for again, on top of what they did. */
   readonly choice: { readonly label: string; readonly again: () => void } | undefined;
   /** Of a command that was not confirmed: a receipt with this id says that it happened. */
-  readonly requestId: string | undefined;
+  readonly requestId?: string | undefined;
 }
 
 /** A fault, and how many attempts of its job had ended by then. */
