@@ -236,8 +236,9 @@ class Worker:
             self._send(input_taken=taken)
 
     def _delivered(self, attempt: Attempt) -> None:
-        """All lines of an attempt that has ended are on disk: now its end may be said."""
+        """All lines of an attempt that has ended are on disk: now its end may be said, behind its newest vitals."""
         attempt.delivered = True
+        self._send_vitals([attempt])
         self._report(attempt)
 
     # Time.
