@@ -253,6 +253,23 @@ test("operator port: a connection on which a thousand requests are written ahead
   expect((await ask(url, "/healthz")).status).toBe(200);
 });
 
+test("operator port: what a client wrote ahead before it went away is not begun, and a stop does not wait for it", async () => {
+  let begun = 0;
+  const interceptor: Interceptor = (next) => async (request) => {
+    begun++;
+    await new Promise((resolve) => request.signal.addEventListener("abort", resolve));
+    return next(request);
+  };
+  const { listener, url } = await startOperatorListener({ interceptors: [interceptor] });
+  const socket = connect(listener.port, "127.0.0.1").on("error", () => undefined);
+  socket.write(pipelined("ListJobs").repeat(3));
+  await expect.poll(() => begun).toBe(1);
+  socket.destroy();
+  expect((await ask(url, "/healthz")).status).toBe(200);
+  await listener.stop(60_000);
+  expect(begun).toBe(1);
+});
+
 function pipelined(method: string): string {
   const head = `POST /signalbox.v1.JobService/${method} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}`;
   return `${head}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;

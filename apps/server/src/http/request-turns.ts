@@ -18,17 +18,19 @@ export function oneAtATime(server: Server, onCut: (address: string | undefined) 
   server.removeAllListeners("request");
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
-    // What follows in the packet that had it cut.
-    if (socket.destroyed) return;
     const own = waiting.get(socket);
     const begin = () => {
+      if (socket.destroyed) return;
       response.once("close", () => {
-        const next = waiting.get(socket)?.shift();
+        // Of a client that has gone the others are not begun: nothing would tell that they are over.
+        const next = socket.destroyed ? undefined : waiting.get(socket)?.shift();
         if (next) setImmediate(next);
         else waiting.delete(socket);
       });
       for (const listener of listeners) listener.call(server, request, response);
     };
+    // What follows in the packet that had it cut.
+    if (socket.destroyed) return;
     if (!own) {
       waiting.set(socket, []);
       begin();
