@@ -11,7 +11,7 @@ const young = () => v8.getHeapSpaceStatistics().find(({ space_name }) => space_n
 const atRest = held();
 if (process.argv[1] === "cared for") {
   new Collections();
-  new HeapCare({ everyMs: 100, busyShare: 0.2, worthBytes: 8e6, worthShare: 1.25 });
+  new HeapCare({ of: "room", everyMs: 100, busyShare: 0.2, worthBytes: 8e6, worthShare: 1.25 });
 }
 let most = 0;
 for (let round = 0; round < 40; round++) {
@@ -41,4 +41,43 @@ test("what a rush has left behind is given back once it is over, and the young s
   expect(cared.young).toBeLessThan(20e6);
   expect(alone.kept).toBeGreaterThan(cared.kept * 2);
   expect(alone.young).toBeGreaterThan(cared.young);
+});
+
+// A heap of which all pages have something that stays, where garbage comes slowly.
+const fragmented = `
+import v8 from "node:v8";
+import vm from "node:vm";
+import { setTimeout as delay } from "node:timers/promises";
+import { HeapCare } from ${JSON.stringify(new URL("./heap-care.ts", import.meta.url).href)};
+v8.setFlagsFromString("--expose-gc");
+const collect = vm.runInNewContext("gc");
+const objects = () => v8.getHeapStatistics().used_heap_size;
+let all = Array.from({ length: 400_000 }, (_, i) => ({ i, text: "x" + i }));
+collect();
+const kept = all.filter((_, i) => i % 20 === 0);
+all = undefined;
+collect();
+await delay(50);
+const begin = objects();
+new HeapCare({ of: process.argv[1], everyMs: 50, busyShare: 1, worthBytes: 2e6, worthShare: 1 });
+const recent = new Array(3_000);
+let most = 0;
+for (let turn = 0; turn < 600; turn++) {
+  for (let i = 0; i < 1_000; i++) recent[Math.floor(Math.random() * 3_000)] = { list: new Array(60).fill(i) };
+  await delay(1);
+  most = Math.max(most, objects());
+}
+console.log("result " + JSON.stringify({ grew: most - begin, kept: kept.length }));
+process.exit();
+`;
+
+async function growth(of: "room" | "objects"): Promise<number> {
+  const args = ["--max-semi-space-size=1", "--input-type=module", "--eval", fragmented, of];
+  const [, json] = await runCommand(process.execPath, args, {}).printed(/^result (.*)$/m);
+  return (JSON.parse(json ?? "") as { grew: number }).grew;
+}
+
+test("a thread's garbage is collected though no page of its heap is ever empty", async () => {
+  const [objects, room] = [await growth("objects"), await growth("room")];
+  expect(objects).toBeLessThan(room * 0.7);
 });

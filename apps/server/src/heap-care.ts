@@ -15,6 +15,11 @@ const spareBytes = 64 * 1024 * 1024;
 
 /** When a thread gives memory back. */
 export interface Care {
+  /**
+   * What is looked at: the room that the heap takes, which a rush leaves behind, or the objects in it, dead ones included. A heap of which
+   * pages are never quite empty keeps its room whatever is collected: by that it would have more garbage each time.
+   */
+  readonly of: "room" | "objects";
   /** How often is looked whether there is something to give back, milliseconds. */
   readonly everyMs: number;
   /** Nothing is given back while the loop was busy for more than this share of the time: collecting everything holds it up. */
@@ -25,10 +30,16 @@ export interface Care {
 }
 
 /** For the server's main thread, where collecting everything takes some 0.1 s. */
-const mainCare: Care = { everyMs: 5_000, busyShare: 0.2, worthBytes: 8e6, worthShare: 1.25 };
+const mainCare: Care = { of: "room", everyMs: 5_000, busyShare: 0.2, worthBytes: 8e6, worthShare: 1.25 };
 
 /** For a thread with a small heap, where it takes some milliseconds; by itself V8 lets garbage of an hour come together there. */
-export const smallCare: Care = { everyMs: 10_000, busyShare: 1, worthBytes: 2e6, worthShare: 1 };
+export const smallCare: Care = {
+  of: "objects",
+  everyMs: 10_000,
+  busyShare: 1,
+  worthBytes: 2e6,
+  worthShare: 1,
+};
 
 /**
  * Keeps collections small or rare: young objects stay young, in a space that is bounded, and old ones are collected when it is worth it. For
@@ -84,10 +95,11 @@ export class HeapCare {
   readonly #timer: NodeJS.Timeout;
   #collect: (() => void) | undefined;
   #before = performance.eventLoopUtilization();
-  #keptBytes = heldBytes();
+  #keptBytes: number;
 
   constructor(care: Care = mainCare) {
     this.#care = care;
+    this.#keptBytes = heldBytes(care);
     this.#timer = setInterval(() => this.#look(), care.everyMs).unref();
   }
 
@@ -100,12 +112,12 @@ export class HeapCare {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, this.#before);
     this.#before = now;
-    const held = heldBytes();
+    const held = heldBytes(this.#care);
     this.#keptBytes = Math.min(this.#keptBytes, held);
     if (utilization > busyShare || held < this.#keptBytes * worthShare + worthBytes) return;
     this.#collect ??= collector();
     this.#collect();
-    this.#keptBytes = heldBytes();
+    this.#keptBytes = heldBytes(this.#care);
   }
 }
 
@@ -116,7 +128,7 @@ function collector(): () => void {
 }
 
 /** What the heap takes up, and buffers outside of it. */
-function heldBytes(): number {
-  const { total_physical_size: heap, external_memory: outside } = v8.getHeapStatistics();
-  return heap + outside;
+function heldBytes({ of }: Care): number {
+  const { total_physical_size: room, used_heap_size: objects, external_memory: outside } = v8.getHeapStatistics();
+  return (of === "room" ? room : objects) + outside;
 }

@@ -2,7 +2,7 @@ import { Conflict, Fenced, NotStored, UnknownOutcome } from "../store.ts";
 import type { Position } from "../store.ts";
 import { outcomes, packAppends } from "./batch.ts";
 import type { Batch, BatchOutcome, Change } from "./batch.ts";
-import type { PlacedEntry } from "./recent-entries.ts";
+import { CommitBuffer, type PlacedEntry } from "./recent-entries.ts";
 import type { Room } from "./room.ts";
 import { CallFailed } from "./thread.ts";
 import type { Thread } from "./thread.ts";
@@ -304,11 +304,12 @@ export class GroupCommit {
   }
 
   #settleAppends(appends: readonly QueuedAppend[], outcome: BatchOutcome): void {
+    const buffer = new CommitBuffer(outcome.data);
     let offset = 0;
     appends.forEach(({ writer, bytes, mark, sealed }, i) => {
       const position = outcome.appends[i]!;
       if (position > 0) {
-        const entry = { position, mark, sealed, buffer: outcome.data, offset, bytes };
+        const entry = { position, mark, sealed, buffer, offset, bytes };
         this.#events.appended(writer.topic, writer.last, entry);
         writer.last = position;
         this.stats.appends++;
@@ -316,6 +317,7 @@ export class GroupCommit {
       }
       offset += bytes;
     });
+    buffer.release();
     appends.forEach((append, i) => {
       const position = outcome.appends[i]!;
       if (position > 0) {

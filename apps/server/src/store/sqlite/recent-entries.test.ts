@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { JournalEntry } from "../store.ts";
-import { RecentEntries, type PlacedEntry } from "./recent-entries.ts";
+import { CommitBuffer, RecentEntries } from "./recent-entries.ts";
 
 const topics = fc.constantFrom("a", "b", "c");
 const step = fc.oneof(
@@ -13,11 +13,13 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ trim: topics, back: fc.nat({ max: 30 }) }) },
 );
 
-/** The entry with its bytes between those of others. */
-function placed({ data, ...rest }: JournalEntry): PlacedEntry {
-  const buffer = new ArrayBuffer(data.length + 12);
-  new Uint8Array(buffer, 7).set(data);
-  return { ...rest, buffer, offset: 7, bytes: data.length };
+/** Adds an entry with its bytes between those of others. */
+function add(recent: RecentEntries, topic: string, previous: number, { data, ...rest }: JournalEntry): void {
+  const bytes = new ArrayBuffer(data.length + 12);
+  new Uint8Array(bytes, 7).set(data);
+  const buffer = new CommitBuffer(bytes);
+  recent.add(topic, previous, { ...rest, buffer, offset: 7, bytes: data.length });
+  buffer.release();
 }
 
 test("what is kept equals the whole topic from there on, and what is not kept is never guessed", () => {
@@ -34,7 +36,7 @@ test("what is kept equals the whole topic from there on, and what is not kept is
           const entries = all.get(one.add)!;
           const data = new Uint8Array(one.bytes).fill(position);
           const entry = { position: ++position, mark: position * 2, sealed: position % 5 === 0, data };
-          recent.add(one.add, entries.at(-1)?.position ?? 0, placed(entry));
+          add(recent, one.add, entries.at(-1)?.position ?? 0, entry);
           entries.push(entry);
           expect(recent.last(one.add)).toEqual(entry);
         } else if ("trim" in one) {
@@ -69,7 +71,7 @@ test("what is kept equals the whole topic from there on, and what is not kept is
 test("entries that were dropped are let go of", () => {
   const recent = new RecentEntries(10_000);
   for (let i = 1; i <= 100_000; i++) {
-    recent.add("a", i - 1, placed({ position: i, mark: i, sealed: false, data: new Uint8Array(800) }));
+    add(recent, "a", i - 1, { position: i, mark: i, sealed: false, data: new Uint8Array(800) });
   }
   expect(recent.bytes).toBeLessThanOrEqual(10_000);
   expect(recent.after("a", 99_990, 1_000, 1e6)?.map(({ position }) => position)).toEqual([
@@ -80,9 +82,9 @@ test("entries that were dropped are let go of", () => {
 
 test("a topic that is trimmed as it grows takes no room, though an old entry of another one is still there", () => {
   const recent = new RecentEntries(1_000_000);
-  recent.add("still", 0, placed({ position: 1, mark: 0, sealed: false, data: new Uint8Array(10) }));
+  add(recent, "still", 0, { position: 1, mark: 0, sealed: false, data: new Uint8Array(10) });
   for (let i = 2; i <= 100_000; i++) {
-    recent.add("a", i - 1, placed({ position: i, mark: i, sealed: false, data: new Uint8Array(10) }));
+    add(recent, "a", i - 1, { position: i, mark: i, sealed: false, data: new Uint8Array(10) });
     recent.trim("a", i);
   }
   expect(recent.bytes).toBeLessThanOrEqual(300);
@@ -92,16 +94,40 @@ test("a topic that is trimmed as it grows takes no room, though an old entry of 
 
 test("a topic whose only entry makes room for its next one goes on with that", () => {
   const recent = new RecentEntries(800, 8);
-  const add = (name: string, previous: number, position: number) =>
-    recent.add(name, previous, placed({ position, mark: 0, sealed: false, data: new Uint8Array(10) }));
-  add("a", 0, 1);
+  const addOne = (name: string, previous: number, position: number) =>
+    add(recent, name, previous, { position, mark: 0, sealed: false, data: new Uint8Array(10) });
+  addOne("a", 0, 1);
   // The others have gone, but their places are taken until their turn comes.
   for (let position = 2; position <= 8; position++) {
-    add("trimmed", position - 1, position);
+    addOne("trimmed", position - 1, position);
     recent.trim("trimmed", position + 1);
   }
-  add("a", 1, 9);
+  addOne("a", 1, 9);
   expect(recent.last("a")?.position).toBe(9);
-  add("a", 9, 10);
+  addOne("a", 9, 10);
   expect(recent.after("a", 1, 10, 1_000)?.map(({ position }) => position)).toEqual([9, 10]);
+});
+
+test("the buffer of a commit is freed with the last of its entries, unless a reader had one", () => {
+  const recent = new RecentEntries(2_000);
+  const buffers = Array.from({ length: 3 }, () => new ArrayBuffer(100));
+  let position = 0;
+  for (const bytes of buffers) {
+    const buffer = new CommitBuffer(bytes);
+    for (const topic of ["a", "b"])
+      recent.add(topic, 0, { position: ++position, mark: 0, sealed: false, buffer, offset: 0, bytes: 50 });
+    buffer.release();
+  }
+  const read = recent.after("a", 1, 1, 1_000);
+  recent.trim("a", 100);
+  expect(buffers.map(({ byteLength }) => byteLength)).toEqual([100, 100, 100]);
+  recent.trim("b", 100);
+  expect(buffers.map(({ byteLength }) => byteLength)).toEqual([0, 100, 0]);
+  expect(read?.[0]?.data).toEqual(new Uint8Array(50));
+});
+
+test("the buffer of a commit of which no entry is kept is freed", () => {
+  const bytes = new ArrayBuffer(100);
+  new CommitBuffer(bytes).release();
+  expect(bytes.byteLength).toBe(0);
 });

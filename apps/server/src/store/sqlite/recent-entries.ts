@@ -3,9 +3,38 @@ import type { JournalEntry, Position } from "../store.ts";
 /** What an entry costs besides its bytes. */
 const entryOverheadBytes = 100;
 
+/**
+ * A buffer with the entries of a commit. It is freed when the last of them is no longer kept, unless a reader had one, who may still have it:
+ * left to the collector, the buffers of a flood would have everything collected several times a second.
+ */
+export class CommitBuffer {
+  readonly #buffer: ArrayBuffer;
+  /** How many hold it: whoever made it, until all its entries are handed on, and each entry that is kept. */
+  #holds = 1;
+  #isLent = false;
+
+  constructor(buffer: ArrayBuffer) {
+    this.#buffer = buffer;
+  }
+
+  hold(): void {
+    this.#holds++;
+  }
+
+  release(): void {
+    if (--this.#holds === 0 && !this.#isLent) this.#buffer.transfer(0);
+  }
+
+  /** Bytes of it, for as long as whoever gets them needs them. */
+  lend(offset: number, bytes: number): Uint8Array {
+    this.#isLent = true;
+    return new Uint8Array(this.#buffer, offset, bytes);
+  }
+}
+
 /** An entry whose bytes lie in a buffer beside those of others. */
 export interface PlacedEntry extends Omit<JournalEntry, "data"> {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: CommitBuffer;
   readonly offset: number;
   readonly bytes: number;
 }
@@ -39,7 +68,7 @@ export class RecentEntries {
   /** The rings: entry `n` stands at `n % #size`. They grow to what their bytes allow, 56 bytes an entry, and stay so. */
   #size: number;
   #columns: Float64Array;
-  #buffers: (ArrayBuffer | undefined)[];
+  #buffers: (CommitBuffer | undefined)[];
   /** The topic of an entry; undefined if it was dropped before its turn. */
   #owners: (Topic | undefined)[];
   /** Number of the oldest entry, and of the next. */
@@ -52,7 +81,7 @@ export class RecentEntries {
     this.#maxBytes = maxBytes;
     this.#size = size;
     this.#columns = new Float64Array(size * columns);
-    this.#buffers = new Array<ArrayBuffer | undefined>(size).fill(undefined);
+    this.#buffers = new Array<CommitBuffer | undefined>(size).fill(undefined);
     this.#owners = new Array<Topic | undefined>(size).fill(undefined);
   }
 
@@ -79,6 +108,7 @@ export class RecentEntries {
     this.#columns[at + atOffset] = offset;
     this.#columns[at + atBytes] = bytes;
     this.#buffers[slot] = buffer;
+    buffer.hold();
     this.#owners[slot] = topic;
     topic.numbers.push(number);
     this.#bytes += bytes + entryOverheadBytes;
@@ -129,7 +159,7 @@ export class RecentEntries {
       position: this.#columns[at]!,
       mark: this.#columns[at + atMark]!,
       sealed: this.#columns[at + atSealed] === 1,
-      data: new Uint8Array(this.#buffers[slot]!, offset, bytes),
+      data: this.#buffers[slot]!.lend(offset, bytes),
     };
   }
 
@@ -145,6 +175,7 @@ export class RecentEntries {
     const slot = number % this.#size;
     topic.floor = this.#column(number, 0);
     this.#bytes -= this.#column(number, atBytes) + entryOverheadBytes;
+    this.#buffers[slot]?.release();
     this.#buffers[slot] = undefined;
     this.#owners[slot] = undefined;
     if (topic.first === topic.numbers.length) {
@@ -178,7 +209,7 @@ export class RecentEntries {
   #grow(): void {
     const size = this.#size * 2;
     const grown = new Float64Array(size * columns);
-    const buffers = new Array<ArrayBuffer | undefined>(size).fill(undefined);
+    const buffers = new Array<CommitBuffer | undefined>(size).fill(undefined);
     const owners = new Array<Topic | undefined>(size).fill(undefined);
     const middle = this.#oldest % this.#size;
     for (const [from, end] of [
