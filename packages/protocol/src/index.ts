@@ -15,5 +15,5 @@ export * from "./chunk-limits.ts";
 export { detectLevel } from "./detect-level.ts";
 export * from "./audit-filter.ts";
 export { FASTEST_SPEED, SLOWEST_SPEED, speedFault } from "./speed.ts";
-export { addRawMessages, rawFieldHead } from "./raw-field.ts";
+export { addRawMessages, encodePieces, rawFieldHead } from "./raw-field.ts";
 export { varintSize } from "./byte-column.ts";

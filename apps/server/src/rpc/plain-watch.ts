@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary, type Message } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
+  encodePieces,
   LiveService,
   WatchRequestSchema,
   WatchResponseSchema,
@@ -25,18 +26,19 @@ export function plainWatch(
 }
 
 /** What was encoded already, by the message: those that tell of the same changes share it. */
-const known = new WeakMap<Message, Uint8Array>();
+const known = new WeakMap<Message, readonly Uint8Array[]>();
 
-/** A response in pieces that make it up one after the other. The last, of what it tells, is the same for all responses that tell the same. */
+/** A response in pieces that make it up one after the other. All but the first, of what it tells, are the same for all responses that tell the same. */
 export function encodeWatch({ subscriptionId, cursor, message }: WatchResponse): readonly Uint8Array[] {
   const head = toBinary(WatchResponseSchema, create(WatchResponseSchema, { subscriptionId, cursor }));
   if (message.case === undefined) return [head];
   const { number, message: desc } = WatchResponseSchema.field[message.case];
   if (!desc) throw new Error(`${message.case} is no message`);
   let told = known.get(message.value);
-  if (!told) known.set(message.value, (told = toBinary(desc, message.value)));
-  const begun = new BinaryWriter().raw(head).tag(number, WireType.LengthDelimited).uint32(told.length).finish();
-  return [begun, told];
+  if (!told) known.set(message.value, (told = encodePieces(desc, message.value)));
+  const bytes = told.reduce((sum, { length }) => sum + length, 0);
+  const begun = new BinaryWriter().raw(head).tag(number, WireType.LengthDelimited).uint32(bytes).finish();
+  return [begun, ...told];
 }
 
 function decode(bytes: Uint8Array): WatchRequest {
