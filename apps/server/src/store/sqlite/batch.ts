@@ -55,6 +55,8 @@ export interface BatchOutcome {
   readonly isFull: boolean;
   /** How many bytes the reserve of this file lacks. */
   readonly reserveLacks: number;
+  /** The write-ahead log has grown, and somebody else should move it into the database. */
+  readonly toMove: boolean;
   /** The position of each append, or one of {@link outcomes}. */
   readonly appends: Float64Array<ArrayBuffer>;
   /** For each change: a put or delete gives the revision or a conflict, a trim 1 if there is more to remove; else 0. */

@@ -76,6 +76,13 @@ export function openForReading(path: string): DatabaseSync {
   return db;
 }
 
+/** Opens a database that a writer has open, to move its write-ahead log into it. */
+export function openForMoving(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: 0 });
+  db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = 0");
+  return db;
+}
+
 /** Takes the exclusive lock of an empty database and holds it until the connection closes or the process is gone. */
 export function holdLock(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 });

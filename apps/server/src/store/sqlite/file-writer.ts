@@ -7,8 +7,17 @@ import type { Reserve } from "./reserve.ts";
 import { isFatal, isFull, isNoRoom } from "./result-code.ts";
 import { FatalError, messageOf } from "./thread-calls.ts";
 
-/** The write-ahead log is moved into the database when it is larger: then a checkpoint holds the next commit up for about 4 ms. */
+/**
+ * The write-ahead log is moved into the database when so much of it is not there yet, and begun anew when it is larger and little is left:
+ * then that holds the next commit up for some 2 ms. Where nobody else moves it, it is for the writer to do, which takes 4 to 20 ms.
+ */
 const checkpointBytes = 2 * 1024 * 1024;
+
+/** So little of it may be left then. */
+const mostLeftBytes = 256 * 1024;
+
+/** When it has grown by so much more the writer does not wait any longer for who moves it. */
+const patienceBytes = 10 * 1024 * 1024;
 
 /** The same while the reserve is in use: then the write-ahead log must not grow. */
 const scarceCheckpointBytes = 256 * 1024;
@@ -49,11 +58,14 @@ export class FileWriter {
   readonly #topics = new Map<string, Topic>();
   readonly #reserve: Reserve | undefined;
   #last: Position;
+  readonly #isMoved: boolean;
   #checkpointAt = checkpointBytes;
+  #toMove = false;
 
-  /** `reserve` gives its space to commits that find none. */
-  constructor(db: DatabaseSync, reserve?: Reserve) {
+  /** `reserve` gives its space to commits that find none. `isMoved`: somebody else moves the write-ahead log as it grows. */
+  constructor(db: DatabaseSync, isMoved: boolean, reserve?: Reserve) {
     this.#db = db;
+    this.#isMoved = isMoved;
     this.#reserve = reserve;
     this.#sql = prepare(db);
     this.#pageBytes = numberOf(db, "PRAGMA page_size", "page_size");
@@ -71,6 +83,7 @@ export class FileWriter {
       ...{ data: batch.data, failed: undefined, noRoom: false, isFull: false },
       ...{ appends: new Float64Array(), changes: [], ...made },
       reserveLacks: this.#reserve?.lacks ?? 0,
+      toMove: this.#toMove,
       ms: performance.now() - started,
     });
     for (;;) {
@@ -97,17 +110,25 @@ export class FileWriter {
    * did not work for a reason that nobody else tells; the next try is 2 MiB later.
    */
   checkpoint(): string | undefined {
-    const { log } = this.#sql.walSize.get() as unknown as { log: number };
+    const { log, checkpointed } = this.#sql.walSize.get() as unknown as { log: number; checkpointed: number };
     const walBytes = log * this.#pageBytes;
+    const leftBytes = walBytes - checkpointed * this.#pageBytes;
     const isScarce = this.#reserve !== undefined && this.#reserve.lacks > 0;
+    this.#toMove = this.#isMoved && leftBytes >= checkpointBytes;
+    const isLate = !this.#isMoved || walBytes >= this.#checkpointAt + patienceBytes;
+    if (!isScarce && !isLate && leftBytes > mostLeftBytes) return undefined;
     if (walBytes < (isScarce ? scarceCheckpointBytes : this.#checkpointAt)) return undefined;
     this.#checkpointAt = checkpointBytes;
     try {
       this.#db.exec(`PRAGMA busy_timeout = ${checkpointWaitMs}`);
       const { busy } = this.#sql.checkpoint.get() as unknown as { busy: number };
-      if (busy === 0) return undefined;
+      if (busy === 0) {
+        this.#toMove = false;
+        return undefined;
+      }
       this.#checkpointAt = walBytes + checkpointBytes;
-      return isScarce ? undefined : "a long read keeps the write-ahead log from being reused";
+      // It may be who moves the log, who is about to end.
+      return isScarce || !isLate ? undefined : "a long read keeps the write-ahead log from being reused";
     } catch (error) {
       if (isFatal(error)) throw new FatalError(messageOf(error), { cause: error });
       this.#checkpointAt = walBytes + checkpointBytes;

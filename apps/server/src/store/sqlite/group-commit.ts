@@ -70,6 +70,8 @@ export interface CommitEvents {
   changed(change: Change, revision: number, data: Uint8Array | undefined): void;
   /** After each commit: how many bytes the file's reserve lacks. */
   reserve(lacks: number): void;
+  /** The write-ahead log has grown and should be moved into the database. */
+  grown(): void;
 }
 
 /** How commits are paced, and what becomes of those that find no room. */
@@ -272,6 +274,7 @@ export class GroupCommit {
     }
     this.stats.lastCommitMs = outcome.ms;
     this.#events.reserve(outcome.reserveLacks);
+    if (outcome.toMove) this.#events.grown();
     if (outcome.failed !== undefined) {
       const error = outcome.noRoom
         ? new NotStored(`the disk did not take it: ${outcome.failed}`)
@@ -351,7 +354,8 @@ export class GroupCommit {
 /** The outcome of a batch that was given up before any try. */
 function notTried({ data }: Batch): BatchOutcome {
   const failed = "the disk is full";
-  return { data, failed, noRoom: true, isFull: true, reserveLacks: 0, appends: new Float64Array(), changes: [], ms: 0 };
+  const nothing = { reserveLacks: 0, toMove: false, appends: new Float64Array(), changes: [], ms: 0 };
+  return { data, failed, noRoom: true, isFull: true, ...nothing };
 }
 
 function refusal(topic: string, outcome: number): Error {

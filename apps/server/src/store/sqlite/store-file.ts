@@ -3,6 +3,7 @@ import type { StoreClosed } from "../store.ts";
 import type { Change } from "./batch.ts";
 import { GroupCommit, type CommitEvents } from "./group-commit.ts";
 import type { ReaderCalls } from "./reader-thread.ts";
+import { Mover } from "./mover.ts";
 import { RecentEntries } from "./recent-entries.ts";
 import { RecentRecords } from "./recent-records.ts";
 import type { Room } from "./room.ts";
@@ -34,7 +35,7 @@ export interface StoreFileOptions {
   readonly remark: (text: string) => void;
 }
 
-/** One database with its two threads, as the main thread sees it: commits, reads, news and recent entries. */
+/** One database with its threads, as the main thread sees it: commits, reads, news and recent entries. */
 export class StoreFile {
   readonly path: string;
   readonly commits: GroupCommit;
@@ -49,6 +50,7 @@ export class StoreFile {
   readonly #reserve: (lacks: number) => void;
   readonly #writer: Thread<WriterCalls>;
   readonly #reader: Thread<ReaderCalls>;
+  readonly #mover: Mover | undefined;
   #ended: Error | undefined;
 
   constructor(options: StoreFileOptions) {
@@ -60,6 +62,7 @@ export class StoreFile {
     this.recent = new RecentEntries(recentBytes);
     this.#writer = new Thread(threadModule("writer-thread"), "store-writer", { died, remark });
     this.#reader = new Thread(threadModule("reader-thread"), "store-reader", { died, remark });
+    this.#mover = Mover.isSafe ? new Mover(path, threadModule("mover-thread"), { died, remark }) : undefined;
     const events: CommitEvents = {
       appended: (topic, previous, entry) => {
         this.recent.add(topic, previous, entry);
@@ -67,6 +70,7 @@ export class StoreFile {
       },
       changed: (change, revision, data) => this.#changed(change, revision, data),
       reserve,
+      grown: () => this.#mover?.move(),
     };
     this.commits = new GroupCommit(this.#writer, events, { restMs, ...(room && { room }) });
   }
@@ -83,7 +87,13 @@ export class StoreFile {
 
   /** Opens or creates the database; resolves with the store id in it, which is `id` in a new one. */
   async open(id: string): Promise<string> {
-    const stored = await this.#writer.call("open", [this.path, this.#pageBytes, id, this.#reserveBytes]);
+    const stored = await this.#writer.call("open", [
+      this.path,
+      this.#pageBytes,
+      id,
+      this.#reserveBytes,
+      this.#mover !== undefined,
+    ]);
     await this.#reader.call("open", [this.path]);
     this.#reserve(stored.reserveLacks);
     return stored.id;
@@ -110,6 +120,7 @@ export class StoreFile {
   async close(error: StoreClosed): Promise<void> {
     this.refuse(error);
     await this.commits.idle();
+    await this.#mover?.close(error);
     await this.#reader.call("close", []);
     await this.#reader.end(error);
     await this.#writer.call("close", []);
@@ -120,7 +131,7 @@ export class StoreFile {
   async abandon(error: StoreClosed): Promise<void> {
     this.refuse(error);
     this.commits.end(error);
-    await Promise.all([this.#reader.end(error), this.#writer.end(error)]);
+    await Promise.all([this.#reader.end(error), this.#mover?.end(error), this.#writer.end(error)]);
   }
 
   #changed(change: Change, revision: number, data: Uint8Array | undefined): void {

@@ -11,9 +11,15 @@ export interface WriterCalls {
   lock(path: string): void;
   /**
    * Opens or creates the database and returns the store id in it, which is `id` in a new one, and how many bytes its reserve lacks.
-   * Without `reserveBytes` it has none.
+   * Without `reserveBytes` it has none. `isMoved`: somebody else moves the write-ahead log as it grows.
    */
-  open(path: string, pageBytes: number, id: string, reserveBytes: number): { id: string; reserveLacks: number };
+  open(
+    path: string,
+    pageBytes: number,
+    id: string,
+    reserveBytes: number,
+    isMoved: boolean,
+  ): { id: string; reserveLacks: number };
   commit(batch: Batch): BatchOutcome;
   /** Takes space for the reserve as far as there is any; returns how much it lacks then, bytes. */
   fillReserve(): number;
@@ -36,12 +42,12 @@ serveCalls<WriterCalls>({
     lock = holdLock(path);
     return { value: undefined };
   },
-  open(path, pageBytes, id, reserveBytes) {
+  open(path, pageBytes, id, reserveBytes, isMoved) {
     const reserve = reserveBytes > 0 ? new Reserve(join(dirname(path), reserveName), reserveBytes) : undefined;
     reserve?.fill();
     reserve?.leaveSome();
     const db = openForWriting(path, pageBytes);
-    writer = new FileWriter(db, reserve);
+    writer = new FileWriter(db, isMoved, reserve);
     return { value: { id: storeIdOf(db, id), reserveLacks: reserve?.lacks ?? 0 } };
   },
   commit(batch) {
