@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -19,4 +19,12 @@ test.each(packageFolders)("every door of %s is built, and is one of the package 
   expect(read(folder, "tsconfig.build.json")["files"]).toEqual(
     expect.arrayContaining(doors.map(([, source]) => source.replace("./", ""))),
   );
+});
+
+test("every module of a thread of the server is built", () => {
+  const threads = globSync("src/**/*-thread.ts", { cwd: join(root, "apps/server") }).filter(
+    (module) => !module.endsWith("echo-thread.ts"),
+  );
+  expect(threads.length).toBeGreaterThan(0);
+  expect(read("apps/server", "tsconfig.build.json")["files"]).toEqual(expect.arrayContaining(threads));
 });
