@@ -16,8 +16,8 @@ const checkpointBytes = 2 * 1024 * 1024;
 /** So little of it may be left then. */
 const mostLeftBytes = 256 * 1024;
 
-/** When it has grown by so much more the writer does not wait any longer for who moves it. */
-const patienceBytes = 10 * 1024 * 1024;
+/** When it is larger than this, whoever moves it stops, and the writer moves what is left: what comes so fast has to wait. */
+const mostWalBytes = 12 * 1024 * 1024;
 
 /** The same while the reserve is in use: then the write-ahead log must not grow. */
 const scarceCheckpointBytes = 256 * 1024;
@@ -114,9 +114,9 @@ export class FileWriter {
     const walBytes = log * this.#pageBytes;
     const leftBytes = walBytes - checkpointed * this.#pageBytes;
     const isScarce = this.#reserve !== undefined && this.#reserve.lacks > 0;
-    this.#toMove = this.#isMoved && leftBytes >= checkpointBytes;
-    const isLate = !this.#isMoved || walBytes >= this.#checkpointAt + patienceBytes;
-    if (!isScarce && !isLate && leftBytes > mostLeftBytes) return undefined;
+    const isWriters = !this.#isMoved || walBytes >= mostWalBytes;
+    this.#toMove = !isWriters && leftBytes >= checkpointBytes;
+    if (!isScarce && !isWriters && leftBytes > mostLeftBytes) return undefined;
     if (walBytes < (isScarce ? scarceCheckpointBytes : this.#checkpointAt)) return undefined;
     this.#checkpointAt = checkpointBytes;
     try {
@@ -128,7 +128,8 @@ export class FileWriter {
       }
       this.#checkpointAt = walBytes + checkpointBytes;
       // It may be who moves the log, who is about to end.
-      return isScarce || !isLate ? undefined : "a long read keeps the write-ahead log from being reused";
+      const isExpected = isScarce || (this.#isMoved && walBytes < mostWalBytes * 2);
+      return isExpected ? undefined : "a long read keeps the write-ahead log from being reused";
     } catch (error) {
       if (isFatal(error)) throw new FatalError(messageOf(error), { cause: error });
       this.#checkpointAt = walBytes + checkpointBytes;

@@ -61,6 +61,19 @@ test("a write-ahead log that nobody moves, though somebody should, is begun anew
   expect(largest).toBeLessThan(16 * mib);
 });
 
+test("whoever moves a write-ahead log that grows faster gives way to the writer", async () => {
+  await using writer = await openWriter(true);
+  const reader = openForReading(writer.path);
+  reader.exec("BEGIN; SELECT count(*) FROM topic");
+  const asked = Array.from({ length: 16 }, () => writer.commit());
+  reader.close();
+  expect(asked.slice(3, 10)).toEqual(new Array(7).fill(true));
+  expect(asked.slice(14)).toEqual([false, false]);
+  writer.commit(2 * mib);
+  writer.commit();
+  expect(writer.logged()).toBeLessThan(2 * mib);
+});
+
 test("a write-ahead log that only the writer may move stays near its bound", async () => {
   await using writer = await openWriter(false);
   for (let i = 0; i < 10; i++) {
