@@ -77,6 +77,33 @@ describe("a log that is followed", () => {
     await until(() => chip().startsWith("Following"));
   });
 
+  test("shows new lines in the elements and text nodes that are there", async () => {
+    const nodes = new Set<Node>();
+    const newNodes = () => {
+      let count = 0;
+      const walker = document.createTreeWalker(scroller());
+      while (walker.nextNode()) {
+        if (walker.currentNode.parentElement?.closest(".row") && !nodes.has(walker.currentNode)) count++;
+        nodes.add(walker.currentNode);
+      }
+      return count;
+    };
+    room.append([numbered(1, 201)]);
+    await open();
+    await until(() => keys().at(-1) === "l200");
+    expect(newNodes()).toBeGreaterThan(100);
+    for (const [from, to] of [
+      [201, 301],
+      [301, 401],
+    ] as const) {
+      room.append([numbered(from, to)]);
+      await until(() => keys().at(-1) === `l${to - 1}`);
+      expect(textOf(to - 1)).toBe(`line ${to - 1}`);
+    }
+    // A row more than at first there may be.
+    expect(newNodes()).toBeLessThan(30);
+  });
+
   test("says why there is no line yet", async () => {
     await open();
     await expect.element(page.getByText("No line yet.")).toBeVisible();

@@ -11,6 +11,8 @@ export class RowElement {
   readonly root = document.createElement("div");
   row: LogRow | undefined;
   #signature = "";
+  /** Once the row has shown a line. */
+  #line: LineElements | undefined;
 
   /** Draws `row`, unless it is drawn already and nothing about it changed. */
   show(row: LogRow, store: LogStore, { marked, open, raw, band }: RowState): void {
@@ -68,43 +70,45 @@ export class RowElement {
     band: RowState["band"],
   ): void {
     const stored = store.line(row.line);
-    const number = element("a", "number", exact(row.line));
-    number.href = `?line=${row.line}`;
-    number.tabIndex = -1;
-    const gutter = element("span", "gutter");
-    const text = element("span", "text");
+    const line = (this.#line ??= new LineElements());
+    if (this.root.firstChild !== line.gutter) this.root.replaceChildren(line.gutter, line.text);
+    setText(line.number, exact(row.line));
+    line.number.href = `?line=${row.line}`;
+    setTitle(line.gutter, stored && band ? `Printed while the job was ${band}` : "");
     if (!stored) {
       this.root.className = `row line away${state}`;
-      gutter.append(number, element("span", "level"), element("span", "time"), element("span", "source"));
-    } else {
-      const level = stored.lines.level(stored.index);
-      const source = sourceWord(stored.lines.source(stored.index));
-      const continues = stored.lines.continues(stored.index);
-      this.root.className = `row line ${levelClass(level)} ${source}${continues ? " continues" : ""}${state}`;
-      const atUs = stored.lines.orderTimeUs(stored.index);
-      const time = element("time", "time", logTime(atUs));
-      time.title = moment(atUs);
-      if (band) gutter.title = `Printed while the job was ${band}`;
-      const letter = element("span", "level", levelLetters[level] ?? "");
-      letter.title = levelNames[level] ?? "";
-      gutter.append(number, letter, time, element("span", "source", source));
-      if (continues) text.append(element("span", "joint", "↳ "));
-      const bytes = rowBytes(row, store);
-      for (const span of raw ? rawSpans(bytes) : lineSpans(bytes)) {
-        if (!span.look) text.append(span.text);
-        else {
-          const run = element("span", span.look.classes, span.text);
-          if (span.look.color) run.style.color = span.look.color;
-          if (span.look.background) {
-            run.style.background = span.look.background;
-            run.style.color = "var(--well)";
-          }
-          text.append(run);
-        }
-      }
-      if (overwrites(bytes)) text.append(rawSwitch(raw));
+      line.setPlace("", "", "", "", "");
+      line.text.replaceChildren();
+      return;
     }
-    this.root.replaceChildren(gutter, text);
+    const level = stored.lines.level(stored.index);
+    const source = sourceWord(stored.lines.source(stored.index));
+    const continues = stored.lines.continues(stored.index);
+    this.root.className = `row line ${levelClass(level)} ${source}${continues ? " continues" : ""}${state}`;
+    const atUs = stored.lines.orderTimeUs(stored.index);
+    line.setPlace(levelLetters[level] ?? "", levelNames[level] ?? "", logTime(atUs), moment(atUs), source);
+    const bytes = rowBytes(row, store);
+    const spans = raw ? rawSpans(bytes) : lineSpans(bytes);
+    const [first] = spans;
+    if (!continues && !overwrites(bytes) && spans.length === 1 && first && !first.look) {
+      setText(line.text, first.text);
+      return;
+    }
+    const pieces: (Node | string)[] = continues ? [element("span", "joint", "↳ ")] : [];
+    for (const span of spans) {
+      if (!span.look) pieces.push(span.text);
+      else {
+        const run = element("span", span.look.classes, span.text);
+        if (span.look.color) run.style.color = span.look.color;
+        if (span.look.background) {
+          run.style.background = span.look.background;
+          run.style.color = "var(--well)";
+        }
+        pieces.push(run);
+      }
+    }
+    if (overwrites(bytes)) pieces.push(rawSwitch(raw));
+    line.text.replaceChildren(...pieces);
   }
 
   #between(...parts: Element[]): void {
@@ -112,6 +116,44 @@ export class RowElement {
     words.append(...parts);
     this.root.replaceChildren(words);
   }
+}
+
+/**
+ * What a row that shows a line is made of. It stays, and its words change: a log that runs fills some thousand rows a second, and to make
+ * their elements anew leaves a browser with memory in pieces.
+ */
+class LineElements {
+  readonly gutter = element("span", "gutter");
+  readonly number = element("a", "number");
+  readonly #level = element("span", "level");
+  readonly #time = element("time", "time");
+  readonly #source = element("span", "source");
+  readonly text = element("span", "text");
+
+  constructor() {
+    this.number.tabIndex = -1;
+    this.gutter.append(this.number, this.#level, this.#time, this.#source);
+  }
+
+  /** Fills the gutter beside the number. */
+  setPlace(letter: string, level: string, time: string, moment: string, source: string): void {
+    setText(this.#level, letter);
+    setTitle(this.#level, level);
+    setText(this.#time, time);
+    setTitle(this.#time, moment);
+    setText(this.#source, source);
+  }
+}
+
+/** Sets the text of an element, in the text node that it has. */
+function setText(element: Element, text: string): void {
+  const { firstChild: only } = element;
+  if (only instanceof Text && !only.nextSibling) only.data = text;
+  else element.textContent = text;
+}
+
+function setTitle(element: HTMLElement, title: string): void {
+  if (element.title !== title) element.title = title;
 }
 
 /** How a row is shown, besides what it holds. */
