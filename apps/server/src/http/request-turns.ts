@@ -20,17 +20,17 @@ export function oneAtATime(server: Server, onCut: (address: string | undefined) 
     const { socket } = request;
     const own = waiting.get(socket);
     const begin = () => {
-      if (socket.destroyed) return;
+      if (!socket.writable) return;
       response.once("close", () => {
         // Of a client that has gone the others are not begun: nothing would tell that they are over.
-        const next = socket.destroyed ? undefined : waiting.get(socket)?.shift();
+        const next = !socket.writable ? undefined : waiting.get(socket)?.shift();
         if (next) setImmediate(next);
         else waiting.delete(socket);
       });
       for (const listener of listeners) listener.call(server, request, response);
     };
-    // What follows in the packet that had it cut.
-    if (socket.destroyed) return;
+    // What follows in the packet that had it cut, or behind an answer that was the last.
+    if (!socket.writable) return;
     if (!own) {
       waiting.set(socket, []);
       begin();

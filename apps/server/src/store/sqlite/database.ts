@@ -79,8 +79,13 @@ export function openForReading(path: string): DatabaseSync {
 /** Opens a database that a writer has open, to move its write-ahead log into it. */
 export function openForMoving(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 });
-  db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = 0");
-  return db;
+  try {
+    db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = 0");
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
 }
 
 /** Takes the exclusive lock of an empty database and holds it until the connection closes or the process is gone. */

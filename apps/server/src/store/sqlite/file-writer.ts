@@ -25,6 +25,8 @@ const scarceCheckpointBytes = 256 * 1024;
 /** How long a checkpoint waits for readers of older state. Our own are done in a few milliseconds. */
 const checkpointWaitMs = 100;
 
+const neverNotified = new Int32Array(new SharedArrayBuffer(4));
+
 /** What one transaction of a trim removes at most, so that appends need not wait long for it. */
 const trimBytes = 16 * 1024 * 1024;
 const trimEntries = 2_000;
@@ -60,6 +62,7 @@ export class FileWriter {
   #last: Position;
   readonly #isMoved: boolean;
   #checkpointAt = checkpointBytes;
+  #walBytes = 0;
   #toMove = false;
 
   /** `reserve` gives its space to commits that find none. `isMoved`: somebody else moves the write-ahead log as it grows. */
@@ -113,6 +116,9 @@ export class FileWriter {
     const { log, checkpointed } = this.#sql.walSize.get() as unknown as { log: number; checkpointed: number };
     const walBytes = log * this.#pageBytes;
     const leftBytes = walBytes - checkpointed * this.#pageBytes;
+    // Where all was moved a commit begins it anew by itself.
+    if (walBytes < this.#walBytes) this.#checkpointAt = checkpointBytes;
+    this.#walBytes = walBytes;
     const isScarce = this.#reserve !== undefined && this.#reserve.lacks > 0;
     const isWriters = !this.#isMoved || walBytes >= mostWalBytes;
     this.#toMove = !isWriters && leftBytes >= checkpointBytes;
@@ -121,15 +127,11 @@ export class FileWriter {
     this.#checkpointAt = checkpointBytes;
     try {
       this.#db.exec(`PRAGMA busy_timeout = ${checkpointWaitMs}`);
-      const { busy } = this.#sql.checkpoint.get() as unknown as { busy: number };
-      if (busy === 0) {
-        this.#toMove = false;
-        return undefined;
-      }
+      const outcome = this.#restart(isWriters);
+      if (outcome === "done") return undefined;
       this.#checkpointAt = walBytes + checkpointBytes;
-      // It may be who moves the log, who is about to end.
-      const isExpected = isScarce || (this.#isMoved && walBytes < mostWalBytes * 2);
-      return isExpected ? undefined : "a long read keeps the write-ahead log from being reused";
+      if (isScarce || outcome === "moving") return undefined;
+      return "a long read keeps the write-ahead log from being reused";
     } catch (error) {
       if (isFatal(error)) throw new FatalError(messageOf(error), { cause: error });
       this.#checkpointAt = walBytes + checkpointBytes;
@@ -137,6 +139,22 @@ export class FileWriter {
       return isNoRoom(error) ? undefined : `checkpoint failed: ${messageOf(error)}`;
     } finally {
       this.#db.exec(`PRAGMA busy_timeout = ${this.#busyTimeoutMs}`);
+    }
+  }
+
+  /**
+   * Moves what is left of the write-ahead log and lets the next commit begin it anew, unless there is a long read, or somebody else moves it:
+   * for that one it waits if `patiently`. Then so do the commits, as if it moved everything itself.
+   */
+  #restart(patiently: boolean): "done" | "long read" | "moving" {
+    for (;;) {
+      const begunMs = performance.now();
+      const { busy } = this.#sql.checkpoint.get() as unknown as { busy: number };
+      if (busy === 0) return "done";
+      // For readers SQLite waits, not for another checkpoint.
+      if (!this.#isMoved || performance.now() - begunMs >= checkpointWaitMs / 2) return "long read";
+      if (!patiently) return "moving";
+      Atomics.wait(neverNotified, 0, 0, 2);
     }
   }
 

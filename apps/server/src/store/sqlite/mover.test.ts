@@ -4,7 +4,7 @@ import { tempFolder } from "../testing.ts";
 import { packAppends } from "./batch.ts";
 import { openForMoving, openForReading, openForWriting } from "./database.ts";
 import { FileWriter } from "./file-writer.ts";
-import { hasWalResetFix } from "./mover.ts";
+import { hasWalResetFix, Mover } from "./mover.ts";
 
 const mib = 1024 * 1024;
 
@@ -73,6 +73,48 @@ test("whoever moves a write-ahead log that grows faster gives way to the writer"
   writer.commit();
   expect(writer.logged()).toBeLessThan(2 * mib);
 });
+
+test("after a long read the write-ahead log is held small again", async () => {
+  await using writer = await openWriter(true);
+  const [reader, mover] = [openForReading(writer.path), openForMoving(writer.path)];
+  reader.exec("BEGIN; SELECT count(*) FROM topic");
+  for (let i = 0; i < 24; i++) writer.commit();
+  expect(writer.logged()).toBeGreaterThan(20 * mib);
+  reader.close();
+  mover.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  mover.close();
+  let largest = 0;
+  for (let i = 0; i < 30; i++) {
+    writer.commit();
+    if (i > 0) largest = Math.max(largest, writer.logged());
+  }
+  expect(largest).toBeLessThan(16 * mib);
+});
+
+test.for([
+  ["the database", "../mover-thread.ts", "unable to open"],
+  ["the module", "../none-thread.ts", "Cannot find module"],
+] as const)(
+  "where the thread that moves cannot have %s the writer goes on alone, and that is said once",
+  async ([, module, why]) => {
+    await using temp = await tempFolder();
+    const told: string[] = [];
+    const events = {
+      died: (error: Error) => told.push(`died: ${error.message}`),
+      remark: (text: string) => told.push(text),
+    };
+    const mover = new Mover(
+      join(temp.folder, "none", "logs.db"),
+      new URL(module, new URL("x/", import.meta.url)),
+      events,
+    );
+    mover.move();
+    await expect.poll(() => told).toEqual([expect.stringContaining(why)]);
+    mover.move();
+    await mover.close(new Error("closed"));
+    expect(told).toHaveLength(1);
+  },
+);
 
 test("a write-ahead log that only the writer may move stays near its bound", async () => {
   await using writer = await openWriter(false);

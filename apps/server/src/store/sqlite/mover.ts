@@ -16,8 +16,12 @@ export class Mover {
   readonly #module: URL;
   readonly #events: ThreadEvents;
   #thread: Thread<MoverCalls> | undefined;
+  /** The thread has the database open. */
+  #isOpen = false;
   #moving: Promise<void> | undefined;
   #isClosed = false;
+  /** What was said last, until a move goes well again. */
+  #said: string | undefined;
 
   constructor(path: string, module: URL, events: ThreadEvents) {
     this.#path = path;
@@ -29,8 +33,7 @@ export class Mover {
   move(): void {
     if (this.#isClosed) return;
     this.#moving ??= this.#move()
-      // A thread that ended has said why; nobody waits for this one.
-      .catch(() => undefined)
+      .catch((error: unknown) => this.#failed(error))
       .finally(() => (this.#moving = undefined));
   }
 
@@ -38,7 +41,7 @@ export class Mover {
   async close(error: Error): Promise<void> {
     this.#isClosed = true;
     await this.#moving;
-    await this.#thread?.call("close", []);
+    if (this.#isOpen) await this.#thread?.call("close", []);
     await this.end(error);
   }
 
@@ -50,11 +53,27 @@ export class Mover {
 
   async #move(): Promise<void> {
     if (!this.#thread) {
-      this.#thread = new Thread<MoverCalls>(this.#module, "store-mover", this.#events);
+      this.#thread = new Thread<MoverCalls>(this.#module, "store-mover", {
+        // Without it the writer does everything: only what it finds out about the disk ends the store.
+        died: (error) => (this.#isOpen ? this.#events.died(error) : undefined),
+        remark: (text) => this.#events.remark(text),
+      });
       await this.#thread.call("open", [this.#path]);
+      this.#isOpen = true;
     }
     const trouble = await this.#thread.call("move", []);
-    if (trouble !== undefined) this.#events.remark(trouble);
+    if (trouble !== undefined && trouble !== this.#said) this.#events.remark(trouble);
+    this.#said = trouble;
+  }
+
+  /** A thread that died has said why. One that did not come to be is not tried again. */
+  #failed(error: unknown): void {
+    if (this.#isOpen || this.#isClosed) return;
+    const reason = error instanceof Error ? error : new Error(String(error));
+    this.#events.remark(
+      `the write-ahead log is moved by the writer alone, nobody else could begin to: ${reason.message}`,
+    );
+    void this.end(reason);
   }
 }
 

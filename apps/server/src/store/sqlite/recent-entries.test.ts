@@ -126,6 +126,20 @@ test("the buffer of a commit is freed with the last of its entries, unless a rea
   expect(read?.[0]?.data).toEqual(new Uint8Array(50));
 });
 
+test("a reader who keeps a small entry of a large commit does not keep the commit", () => {
+  const recent = new RecentEntries(2_000_000);
+  const bytes = new Uint8Array(1_000_000).fill(7);
+  const buffer = new CommitBuffer(bytes.buffer);
+  recent.add("large", 0, { position: 1, mark: 0, sealed: false, buffer, offset: 0, bytes: 999_900 });
+  recent.add("small", 0, { position: 2, mark: 0, sealed: false, buffer, offset: 999_900, bytes: 100 });
+  buffer.release();
+  const read = recent.after("small", 0, 1, 1_000);
+  recent.trim("small", 100);
+  recent.trim("large", 100);
+  expect(bytes.buffer.byteLength).toBe(0);
+  expect(read?.[0]?.data).toEqual(new Uint8Array(100).fill(7));
+});
+
 test("the buffer of a commit of which no entry is kept is freed", () => {
   const bytes = new ArrayBuffer(100);
   new CommitBuffer(bytes).release();

@@ -3,6 +3,9 @@ import type { JournalEntry, Position } from "../store.ts";
 /** What an entry costs besides its bytes. */
 const entryOverheadBytes = 100;
 
+/** What a reader has of a commit keeps so many times its bytes in memory at most: a reader may stand still for ever. */
+const mostKept = 4;
+
 /**
  * A buffer with the entries of a commit. It is freed when the last of them is no longer kept, unless a reader had one, who may still have it:
  * left to the collector, the buffers of a flood would have everything collected several times a second.
@@ -25,10 +28,12 @@ export class CommitBuffer {
     if (--this.#holds === 0 && !this.#isLent) this.#buffer.transfer(0);
   }
 
-  /** Bytes of it, for as long as whoever gets them needs them. */
+  /** Bytes of it, for as long as whoever gets them needs them. A small part is copied: it would keep all the rest. */
   lend(offset: number, bytes: number): Uint8Array {
+    const lent = new Uint8Array(this.#buffer, offset, bytes);
+    if (bytes * mostKept < this.#buffer.byteLength) return lent.slice();
     this.#isLent = true;
-    return new Uint8Array(this.#buffer, offset, bytes);
+    return lent;
   }
 }
 
