@@ -87,14 +87,14 @@ class SqliteStore implements Store {
       say: (level, text, freeBytes) => this.#logger?.[level]({ freeBytes }, text),
     });
     this.#state = this.#file("state.db", {
-      ...{ pageBytes: statePageBytes, recentBytes: stateRecentBytes, restMs: 0, reserveBytes },
+      ...{ pageBytes: statePageBytes, recentBytes: stateRecentBytes, restMs: 0, hasMover: false, reserveBytes },
       reserve: (lacks) => {
         this.#reserveLacks = lacks;
         this.#room.reserveLacks(lacks);
       },
     });
     this.#logs = this.#file("logs.db", {
-      ...{ pageBytes: logPageBytes, recentBytes: logRecentBytes, restMs: logRestMs, reserveBytes: 0 },
+      ...{ pageBytes: logPageBytes, recentBytes: logRecentBytes, restMs: logRestMs, hasMover: true, reserveBytes: 0 },
       reserve: () => undefined,
       room: this.#room,
     });
