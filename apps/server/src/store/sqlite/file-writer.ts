@@ -25,6 +25,9 @@ const scarceCheckpointBytes = 256 * 1024;
 /** How long a checkpoint waits for readers of older state. Our own are done in a few milliseconds. */
 const checkpointWaitMs = 100;
 
+/** So long commits wait at most for somebody else who moves the write-ahead log; then it may grow by 2 MiB before they wait again. */
+const patienceMs = 1_000;
+
 const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
 /** What one transaction of a trim removes at most, so that appends need not wait long for it. */
@@ -147,13 +150,13 @@ export class FileWriter {
    * for that one it waits if `patiently`. Then so do the commits, as if it moved everything itself.
    */
   #restart(patiently: boolean): "done" | "long read" | "moving" {
-    for (;;) {
+    for (const giveUpMs = performance.now() + (patiently ? patienceMs : 0); ;) {
       const begunMs = performance.now();
       const { busy } = this.#sql.checkpoint.get() as unknown as { busy: number };
       if (busy === 0) return "done";
       // For readers SQLite waits, not for another checkpoint.
       if (!this.#isMoved || performance.now() - begunMs >= checkpointWaitMs / 2) return "long read";
-      if (!patiently) return "moving";
+      if (begunMs >= giveUpMs) return "moving";
       Atomics.wait(neverNotified, 0, 0, 2);
     }
   }
